@@ -1,0 +1,73 @@
+// Every page that a link leads to, in light and in dark, has no serious fault.
+import AxeBuilder from "@axe-core/playwright";
+import type { Page } from "@playwright/test";
+import type { App } from "../app.ts";
+import { admin } from "../settings.ts";
+import { expect, test } from "../test.ts";
+
+async function faults(page: Page): Promise<string[]> {
+  const { violations } = await new AxeBuilder({ page }).withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]).analyze();
+  return violations
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .flatMap(({ id, nodes }) => nodes.map(({ target }) => `${new URL(page.url()).pathname}: ${id} at ${target.join(" ")}`));
+}
+
+/** Follows every link of the app from the first page on; one conversation stands for all. */
+async function everyPage(page: Page, app: App): Promise<string[]> {
+  const found: string[] = [];
+  const seen = new Set<string>(["/"]);
+  const queue = ["/"];
+  for (let path = queue.shift(); path; path = queue.shift()) {
+    await page.goto(path);
+    await app.settled();
+    found.push(...(await faults(page)));
+    const links = await page.locator('a[href^="/"]:not([download])').evaluateAll((all) => all.map((a) => new URL((a as HTMLAnchorElement).href).pathname));
+    for (const link of links) {
+      const kind = link.replace(/^\/c\/.*/, "/c/");
+      if (seen.has(kind) || /^\/(docs|openapi|api|v1)\b/.test(link)) continue;
+      seen.add(kind);
+      queue.push(link);
+    }
+  }
+  expect(seen.size, "pages that links lead to").toBeGreaterThan(3);
+  return found;
+}
+
+for (const colorScheme of ["light", "dark"] as const) {
+  test.describe(colorScheme, () => {
+    test.use({ colorScheme });
+
+    test.describe("signed out", () => {
+      test.use({ storageState: { cookies: [], origins: [] } });
+
+      test("signing in", async ({ page }) => {
+        await page.goto("/login");
+        await expect(page.getByLabel(/e-?mail/i)).toBeVisible();
+        expect(await faults(page)).toEqual([]);
+      });
+    });
+
+    test("an answer and an error card", async ({ page, app }) => {
+      await page.goto("/");
+      await app.choose("Quick", "Broken");
+      await app.ask("Show both.");
+      await app.ended("Quick");
+      await app.ended("Broken", "failed");
+      expect(await faults(page)).toEqual([]);
+    });
+
+    test("a member's pages", async ({ page, app }) => {
+      test.slow();
+      expect(await everyPage(page, app)).toEqual([]);
+    });
+
+    test.describe("as an admin", () => {
+      test.use({ storageState: admin.state });
+
+      test("an admin's pages", async ({ page, app }) => {
+        test.slow();
+        expect(await everyPage(page, app)).toEqual([]);
+      });
+    });
+  });
+}

@@ -1,0 +1,75 @@
+package catalog
+
+import (
+	"time"
+
+	"onemind/internal/llm"
+	"onemind/internal/money"
+)
+
+// The waits of a provider that names none: a connection to a healthy provider
+// stands in well under a second, a reasoning model may think for a minute.
+const (
+	defaultConnect    = 5 * time.Second
+	defaultFirstToken = 60 * time.Second
+	defaultIdle       = 60 * time.Second
+)
+
+// worstImages is how many images an answer is held for when images have a price
+// of their own: the most any provider puts into one.
+const worstImages = 10
+
+// Route is everything one call needs to know: where it goes and what it costs.
+// It is shared and must not be changed.
+type Route struct {
+	Model        *Model
+	Provider     *Provider
+	Version      string      // price version in force at the look-up
+	Rates        money.Rates // of that version, every class filled in, before markup
+	Markup       int64       // basis points
+	Capabilities llm.Capability
+	Revision     int64
+
+	keys []llm.Key
+}
+
+// Target is where the call is sent, capped at what the model can put out.
+func (r *Route) Target() llm.Target {
+	p := r.Provider
+	to := llm.Target{Provider: p.ID, BaseURL: p.BaseURL, Upstream: r.Model.Upstream, Cap: r.Model.MaxOutput, Rules: r.Model.Rules,
+		AllowPrivate: p.AllowPrivate, Concurrency: p.MaxConcurrency,
+		Timeouts: llm.Timeouts{
+			Connect:    wait(p.Timeouts.ConnectMS, defaultConnect),
+			FirstToken: wait(p.Timeouts.FirstTokenMS, defaultFirstToken),
+			Idle:       wait(p.Timeouts.IdleMS, defaultIdle),
+		}}
+	if len(r.keys) > 0 {
+		to.Key = r.keys[0]
+	}
+	return to
+}
+
+func wait(ms int64, otherwise time.Duration) time.Duration {
+	if ms <= 0 {
+		return otherwise
+	}
+	return time.Duration(ms) * time.Millisecond
+}
+
+// Worst is the most a call can cost: all input in its dearest class, all output
+// in its dearest class, with markup.
+func (r *Route) Worst(input, output int64) (money.Amount, error) {
+	rates := r.Rates
+	rates.Input = max(rates.Input, rates.CachedInput, rates.CacheWrite)
+	rates.Output = max(rates.Output, rates.Reasoning)
+	t := money.Tokens{Input: input, Output: output}
+	if rates.Image > 0 {
+		t.Images = worstImages
+	}
+	return money.Charge(rates, t, r.Markup)
+}
+
+// Charge is what a call costs that used t.
+func (r *Route) Charge(t money.Tokens) (money.Amount, error) {
+	return money.Charge(r.Rates, t, r.Markup)
+}

@@ -1,0 +1,290 @@
+// Package gateway makes one model call, from admission to settlement. It is the
+// only place where money and a provider meet. Who the user is, what is
+// remembered of an answer and how it reaches a screen are none of its business.
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"onemind/internal/catalog"
+	"onemind/internal/credit"
+	"onemind/internal/fault"
+	"onemind/internal/limit"
+	"onemind/internal/llm"
+	"onemind/internal/money"
+)
+
+// Counter counts tokens where a provider reports none. It is never called
+// before or during an answer, only after one that ended without usage.
+type Counter interface {
+	// Input counts a chat request's tokens.
+	Input(body []byte) int64
+	// Text counts the tokens of a text.
+	Text(s string) int64
+}
+
+// Call is one model call of one user.
+type Call struct {
+	ID        string // the answer's id; also the hold's and the receipt's
+	RequestID string
+	User      string
+	Key       string       // id of the API key, if one was used
+	Run       string       // the chat run it belongs to, if any
+	Plan      catalog.Plan // what applies to the user, own limits merged in
+	Model     string
+	Asked     string // the model first asked for, when Model is a fallback of it
+	Request   *llm.Request
+	MaxCost   money.Amount // the caller's bound for this answer; 0 means none
+	// Share is what this answer may hold at most when its request names no cap: a
+	// part of the balance, so that the answers of one run all find something. 0 means no bound.
+	Share money.Amount
+}
+
+// Observation is what is told of a call when it is over.
+type Observation struct {
+	Receipt credit.Receipt
+	Err     error
+	Took    time.Duration
+	Settled bool // false: the settlement will be repeated until it is durable
+}
+
+// Engine makes calls.
+type Engine struct {
+	catalog *catalog.Catalog
+	limits  limit.Limiter
+	credit  *credit.Ledger
+	models  llm.Registry
+	options Options
+
+	open    atomic.Int64
+	mu      sync.Mutex
+	active  map[string]*Ticket        // admitted and not settled, by answer id
+	unpaid  map[string]credit.Receipt // settlements the store refused; repeated by Run
+	observe func(Observation)
+}
+
+// Options are the rest of what an Engine needs.
+type Options struct {
+	Owner   string // boot id of this instance
+	Counter Counter
+	Observe func(Observation)
+	Now     func() time.Time // time.Now when nil
+}
+
+// New builds an Engine.
+func New(c *catalog.Catalog, l limit.Limiter, b *credit.Ledger, m llm.Registry, o Options) *Engine {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Engine{catalog: c, limits: l, credit: b, models: m, options: o, observe: o.Observe,
+		active: map[string]*Ticket{}, unpaid: map[string]credit.Receipt{}}
+}
+
+// OpenAnswers is the number of admitted answers that are not settled yet.
+func (e *Engine) OpenAnswers() int64 { return e.open.Load() }
+
+// Ticket is an admitted call: routed, within its limits, its worst case held.
+// It must be used once: Stream or Cancel.
+type Ticket struct {
+	engine   *Engine
+	call     Call
+	route    *catalog.Route
+	asked    *catalog.Route // priced too when the call is a fallback; else nil
+	revision int64
+	hold     money.Amount
+	cap      int64
+	release  func()
+	started  time.Time
+	meter    meter
+}
+
+// Revision is the catalog revision the call keeps for its whole life.
+func (t *Ticket) Revision() int64 { return t.revision }
+
+// Cap is the number of output tokens the hold covers.
+func (t *Ticket) Cap() int64 { return t.cap }
+
+// Refusal is the admission's answer for one call of several.
+type Refusal struct {
+	Index int
+	Err   error
+}
+
+// Admission is what Admit decided.
+type Admission struct {
+	Tickets  []*Ticket // one per call; nil where refused
+	Refused  []Refusal
+	Verdict  limit.Verdict // for rate-limit headers
+	Revision int64
+}
+
+// Admit decides over the calls of one request: routes and prices of one
+// revision, all limits in one step, then a hold for each. An error refuses all of
+// them and nothing is kept; a call that only it cannot be made (an unknown
+// model, no credits left for it) is in Refused.
+func (e *Engine) Admit(ctx context.Context, calls ...Call) (Admission, error) {
+	snap := e.catalog.Snapshot()
+	adm := Admission{Tickets: make([]*Ticket, len(calls)), Revision: snap.Revision}
+	refuse := func(i int, err error) {
+		adm.Tickets[i], adm.Refused = nil, append(adm.Refused, Refusal{i, err})
+	}
+	units := int64(0)
+	for i := range calls {
+		t, err := e.route(snap, &calls[i])
+		if err != nil {
+			refuse(i, err)
+			continue
+		}
+		adm.Tickets[i] = t
+		units++
+	}
+	if units == 0 {
+		return adm, nil
+	}
+	var err error
+	if adm.Verdict, err = e.limits.Take(ctx, e.options.Now(), buckets(snap, adm.Tickets)); err != nil {
+		return Admission{}, fmt.Errorf("take limits: %w", err)
+	}
+	if !adm.Verdict.OK {
+		return Admission{Verdict: adm.Verdict, Revision: snap.Revision}, adm.Verdict.Err()
+	}
+	release, err := e.lease(ctx, calls[0], units)
+	if err != nil {
+		return Admission{Verdict: adm.Verdict, Revision: snap.Revision}, err
+	}
+	e.hold(ctx, adm.Tickets, refuse)
+	e.share(adm.Tickets, release)
+	return adm, nil
+}
+
+// route finds where a call goes and whether it may.
+func (e *Engine) route(snap *catalog.Snapshot, c *Call) (*Ticket, error) {
+	route, err := snap.Route(c.Model)
+	if err != nil {
+		return nil, err
+	}
+	if !snap.PlanAllows(c.Plan, route.Model.ID) {
+		return nil, fault.New(fault.Forbidden, "model_not_in_plan", "Your plan does not include the model %s.", route.Model.ID)
+	}
+	if missing := c.Request.Needs &^ route.Capabilities; missing != 0 {
+		f := fault.New(fault.Invalid, "unsupported_capability", "The model %s cannot do what this request needs: %v.", route.Model.ID, missing.Names())
+		f.Field = "model"
+		return nil, f
+	}
+	if c.Request.InputTokens/8 > route.Model.ContextWindow {
+		// InputTokens is a high estimate; an eighth of it is below any real count.
+		return nil, fault.New(fault.TooLarge, "context_length_exceeded", "The request is longer than the %d tokens that %s can read.", route.Model.ContextWindow, route.Model.ID)
+	}
+	t := &Ticket{engine: e, call: *c, route: route, revision: snap.Revision, started: e.options.Now()}
+	if c.Asked != "" && c.Asked != c.Model {
+		if t.asked, err = snap.Route(c.Asked); err != nil {
+			t.asked = nil // it may be gone: then the served one's price holds
+		}
+	}
+	return t, nil
+}
+
+// buckets lists everything the admitted calls count against: the user, the user
+// at each provider, everybody.
+func buckets(snap *catalog.Snapshot, tickets []*Ticket) []limit.Bucket {
+	list := make([]limit.Bucket, 0, 4)
+	total := int64(0)
+	var plan *catalog.Plan
+	var user string
+	for _, t := range tickets {
+		if t == nil {
+			continue
+		}
+		total++
+		plan, user = &t.call.Plan, t.call.User
+	}
+	list = append(list, limit.Bucket{Key: "ratelimit:{" + user + "}", Scope: "user", Max: plan.RequestsPerMinute, Take: total})
+	for i, t := range tickets {
+		if t == nil {
+			continue
+		}
+		provider, n, seen := t.route.Provider.ID, int64(0), false
+		for j, other := range tickets {
+			if other == nil || other.route.Provider.ID != provider {
+				continue
+			}
+			seen = seen || j < i
+			n++
+		}
+		if !seen {
+			list = append(list, limit.Bucket{Key: "ratelimit:{" + user + "}:" + provider, Scope: "user_provider", Max: plan.RequestsPerMinuteProvider, Take: n})
+		}
+	}
+	return append(list, limit.Bucket{Key: "ratelimit:global", Scope: "global", Max: snap.Settings.GlobalRequestsPerMinute, Take: total})
+}
+
+// lease takes one concurrency lease per call.
+func (e *Engine) lease(ctx context.Context, c Call, n int64) (func(), error) {
+	most := c.Plan.ConcurrentAnswers
+	if most == 0 {
+		return func() {}, nil
+	}
+	release, ok, err := e.limits.Acquire(ctx, "answers:{"+c.User+"}", n, most)
+	if err != nil {
+		return nil, fmt.Errorf("take leases: %w", err)
+	}
+	if !ok {
+		return nil, limit.ErrConcurrent(most)
+	}
+	return release, nil
+}
+
+// share gives every admitted ticket a part of the release: the leases go back
+// when the last of them is done.
+func (e *Engine) share(tickets []*Ticket, release func()) {
+	var left atomic.Int64
+	for _, t := range tickets {
+		if t != nil {
+			left.Add(1)
+		}
+	}
+	if left.Load() == 0 {
+		release()
+		return
+	}
+	for _, t := range tickets {
+		if t == nil {
+			continue
+		}
+		t.release = sync.OnceFunc(func() {
+			if left.Add(-1) == 0 {
+				release()
+			}
+		})
+		e.mu.Lock()
+		e.active[t.call.ID] = t
+		e.mu.Unlock()
+		e.open.Add(1)
+	}
+}
+
+// hold sets every ticket's worst case aside, side by side so that they share a commit.
+func (e *Engine) hold(ctx context.Context, tickets []*Ticket, refuse func(int, error)) {
+	errs := make([]error, len(tickets))
+	var work sync.WaitGroup
+	for i, t := range tickets {
+		if t == nil {
+			continue
+		}
+		if len(tickets) == 1 {
+			errs[i] = t.take(ctx)
+			continue
+		}
+		work.Go(func() { errs[i] = t.take(ctx) })
+	}
+	work.Wait()
+	for i, err := range errs {
+		if err != nil {
+			refuse(i, err)
+		}
+	}
+}

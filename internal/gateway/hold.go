@@ -1,0 +1,92 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"onemind/internal/credit"
+	"onemind/internal/fault"
+	"onemind/internal/money"
+)
+
+// leastOutput is the shortest answer worth starting when a request names no cap
+// and the balance decides how long it may be, in tokens.
+const leastOutput = 256
+
+// take holds the call's worst case: the high estimate of its input plus its
+// output cap. The cap is what the request asks, bounded by the model's; when it
+// names none, what the balance affords decides.
+func (t *Ticket) take(ctx context.Context) error {
+	req, model := t.call.Request, t.route.Model
+	most := model.MaxOutput
+	if req.Cap > 0 {
+		most = min(most, req.Cap)
+	}
+	least := most
+	if req.Cap == 0 {
+		least = min(most, leastOutput)
+	}
+	atMost, err := t.worst(most)
+	if err != nil {
+		return fault.Field("max_tokens", "makes this request too dear to count")
+	}
+	atLeast, err := t.worst(least)
+	if err != nil {
+		return fmt.Errorf("price the least answer: %w", err)
+	}
+	if share := t.call.Share; share > 0 && req.Cap == 0 {
+		atMost = min(atMost, max(share, atLeast))
+	}
+	if bound := t.call.MaxCost; bound > 0 && bound < atMost {
+		floor, err := t.worst(1)
+		if err != nil {
+			return fmt.Errorf("price the shortest answer: %w", err)
+		}
+		if bound < floor {
+			return fault.New(fault.Unprocessable, "max_cost_too_low", "max_cost does not cover even the question: it needs at least %s dollars.", floor.Dollars())
+		}
+		atMost, atLeast = bound, min(atLeast, bound)
+	}
+	terms, err := json.Marshal(t.terms(most))
+	if err != nil {
+		return fmt.Errorf("write the hold's terms: %w", err)
+	}
+	t.hold, err = t.engine.credit.Hold(ctx, credit.Hold{Ref: t.call.ID, User: t.call.User, Owner: t.engine.options.Owner,
+		AtLeast: atLeast, AtMost: atMost, Terms: terms, At: t.started})
+	if err != nil {
+		return err
+	}
+	t.cap = t.affordable(most)
+	return nil
+}
+
+// worst is the price of the call if it uses all of cap.
+func (t *Ticket) worst(output int64) (money.Amount, error) {
+	return t.route.Worst(t.call.Request.InputTokens, output*max(t.call.Request.N, 1))
+}
+
+// affordable is the largest cap, at most most, whose worst case the hold covers.
+func (t *Ticket) affordable(most int64) int64 {
+	low, high := int64(1), most
+	for low < high {
+		mid := low + (high-low+1)/2
+		if cost, err := t.worst(mid); err == nil && cost <= t.hold {
+			low = mid
+		} else {
+			high = mid - 1
+		}
+	}
+	return low
+}
+
+func (t *Ticket) terms(most int64) credit.Terms {
+	return credit.Terms{RequestID: t.call.RequestID, Run: t.call.Run, Model: t.route.Model.ID, Provider: t.route.Provider.ID,
+		Version: t.route.Version, Rates: t.route.Rates, Markup: t.route.Markup, Revision: t.revision,
+		InputTokens: likely(t.call.Request.InputTokens), Key: t.call.Key, Cap: most}
+}
+
+// likely turns the high estimate of an input into a likely one, for a
+// settlement that has nothing better: the high one counts half a token per
+// letter, English text has about a quarter.
+func likely(high int64) int64 { return max(1, high*2/5) }

@@ -1,0 +1,213 @@
+// Package llm is what every engine has in common: one request, a stream of
+// events, what was used, and how a provider fails. Prices, credits and users
+// are none of its business.
+//
+// The neutral form of a request and of an event is OpenAI's chat-completions
+// JSON, kept as bytes: most providers speak it, so that the common path passes
+// bytes through and a dialect that differs translates from and to it.
+package llm
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// Request is one validated chat request. A dialect reads Body and the fields
+// below it; it never changes Body in place.
+type Request struct {
+	Body   []byte // OpenAI chat-completions JSON as the caller sent it
+	Model  string // the name the caller asked for
+	Stream bool
+	Usage  bool  // the caller asked for a usage chunk (stream_options.include_usage)
+	Cap    int64 // output tokens the caller allows; 0 when it names none
+	N      int64 // answers wanted, 1 or more
+
+	// InputTokens is an upper estimate of the input from its bytes and parts.
+	InputTokens int64
+	Needs       Capability // what the request uses
+}
+
+// Capability is a set of things a model can do.
+type Capability uint32
+
+// The capabilities a catalog row can name.
+const (
+	Streaming Capability = 1 << iota
+	Tools
+	Images
+	JSON
+	Reasoning
+	Documents
+	Audio
+)
+
+var capabilityNames = [...]string{"streaming", "tools", "images", "json", "reasoning", "documents", "audio"}
+
+// ParseCapability gives the capability of a name, or false.
+func ParseCapability(name string) (Capability, bool) {
+	for i, n := range capabilityNames {
+		if n == name {
+			return 1 << i, true
+		}
+	}
+	return 0, false
+}
+
+// Names lists the capabilities in the set, in a fixed order.
+func (c Capability) Names() []string {
+	names := []string{}
+	for i, n := range capabilityNames {
+		if c&(1<<i) != 0 {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
+// Target is where a call goes: one model of one provider with one key.
+type Target struct {
+	Provider     string // catalog id of the provider
+	BaseURL      string // such as https://api.openai.com/v1, without a slash at the end
+	Key          Key    // empty for providers that need none
+	Upstream     string // the model's name at the provider
+	Cap          int64  // output tokens the provider is told to stop at; always above 0
+	Rules        Rules
+	Timeouts     Timeouts
+	AllowPrivate bool // may dial addresses that are not public
+	Concurrency  int  // idle connections worth keeping; 0 means a default
+}
+
+// Key is a provider's secret. Its value appears in no log, error or JSON.
+type Key struct{ value string }
+
+// NewKey wraps a secret.
+func NewKey(value string) Key { return Key{value} }
+
+// Reveal gives the secret, for the one place that sends it.
+func (k Key) Reveal() string { return k.value }
+
+// String hides the secret.
+func (k Key) String() string { return "[secret]" }
+
+// GoString hides the secret from %#v.
+func (k Key) GoString() string { return "[secret]" }
+
+// MarshalText hides the secret from JSON, YAML and slog.
+func (k Key) MarshalText() ([]byte, error) { return []byte("[secret]"), nil }
+
+// Rules are the per-model facts about parameters, as data.
+type Rules struct {
+	// CapParameter is the name of the output cap: "max_tokens" (the default) or
+	// "max_completion_tokens" (OpenAI's reasoning models).
+	CapParameter string `json:"cap_parameter,omitempty" yaml:"cap_parameter,omitempty"`
+	// Refuse lists parameters the model rejects; naming one is the caller's error.
+	Refuse []string `json:"refuse,omitempty" yaml:"refuse,omitempty"`
+	// Drop lists parameters that are left out silently for the provider because
+	// they have no effect there, such as "user" or "store".
+	Drop []string `json:"drop,omitempty" yaml:"drop,omitempty"`
+	// NoStreamOptions is set for providers that reject stream_options; they send
+	// usage unasked or not at all.
+	NoStreamOptions bool `json:"no_stream_options,omitempty" yaml:"no_stream_options,omitempty"`
+	// Set holds extra top-level members with JSON values, sent unless the caller
+	// names them.
+	Set map[string]string `json:"set,omitempty" yaml:"set,omitempty"`
+}
+
+// Timeouts bound the waits of one call.
+type Timeouts struct {
+	Connect    time.Duration // until the connection stands
+	FirstToken time.Duration // until the first event, or the whole answer when not streamed
+	Idle       time.Duration // between two events
+}
+
+// Event is one chunk of a streamed answer. Its byte slices are valid until
+// emit returns.
+type Event struct {
+	Data      []byte // the chunk's JSON in OpenAI's shape
+	Content   []byte // the delta's text as it stands in the JSON, still escaped; nil if none
+	Reasoning []byte // the same for reasoning text
+	Output    int    // bytes of output in this chunk: text, reasoning, tool calls, refusal
+	Finish    string // finish_reason, empty until the end
+	Usage     bool   // Data carries a usage object
+	Choices   int    // entries in choices; a pure usage chunk has 0
+	More      bool   // further events are already here: flushing can wait
+}
+
+// Usage is what a provider says one call used. The classes never overlap:
+// providers that count cached tokens inside the prompt are straightened out by
+// their dialect.
+type Usage struct {
+	Input, CachedInput, CacheWrite, Output, Reasoning int64
+}
+
+// Result is how a call ended.
+type Result struct {
+	Body   []byte // the whole JSON answer of a call that was not streamed
+	Finish string // the (first) finish_reason
+	Usage  *Usage // nil when the provider reported none
+	Text   string // of a call that was not streamed: its text, only when Usage is nil
+}
+
+// Provider speaks to one kind of engine. Stream sends the request and calls
+// emit for each event of a streamed answer, in order, from one goroutine; an
+// error of emit ends the call and comes back. It closes the provider's
+// connection before it returns when ctx ends. A failure of the provider is a
+// *Failure. When an answer breaks midway the Result holds what was reported
+// until then, beside the error.
+type Provider interface {
+	Stream(ctx context.Context, to Target, req *Request, emit func(*Event) error) (Result, error)
+}
+
+// Registry finds a Provider by protocol: "openai", "demo".
+type Registry map[string]Provider
+
+// Class says who has to act on a provider's failure.
+type Class int
+
+// The classes.
+const (
+	Broken      Class = iota // the provider failed: 5xx, garbage, a cut connection
+	BadRequest               // the caller's request was refused (400, 413, 422)
+	BadKey                   // our key was refused (401, 403): the operator's business
+	NoQuota                  // our account with the provider is empty: the operator's business
+	RateLimited              // the provider's limit; see Retry
+	Overloaded               // 503, 529
+	NoModel                  // the provider does not know the model: the operator's business
+	TimedOut                 // one of Timeouts passed
+	Unreachable              // no connection
+)
+
+var classNames = [...]string{"provider_error", "provider_refused_request", "provider_key_refused", "provider_quota", "provider_rate_limited", "provider_overloaded", "provider_unknown_model", "provider_timeout", "provider_unreachable"}
+
+// String gives the class's stable code, such as "provider_timeout".
+func (c Class) String() string { return classNames[c] }
+
+// Failure is a provider's failure.
+type Failure struct {
+	Class  Class
+	Status int           // HTTP status, 0 when there was none
+	Text   string        // the provider's own words, for the operator; at most 2 KB
+	Param  string        // the parameter the provider names, if any
+	Retry  time.Duration // the provider's Retry-After; 0 if it gave none
+	Err    error
+}
+
+// Error names class, status and cause, for logs. It never holds a key.
+func (f *Failure) Error() string {
+	s := f.Class.String()
+	if f.Status != 0 {
+		s += fmt.Sprintf(" (%d %s)", f.Status, http.StatusText(f.Status))
+	}
+	if f.Text != "" {
+		s += ": " + f.Text
+	}
+	if f.Err != nil {
+		s += ": " + f.Err.Error()
+	}
+	return s
+}
+
+// Unwrap gives the cause.
+func (f *Failure) Unwrap() error { return f.Err }

@@ -1,0 +1,154 @@
+package openai
+
+import (
+	"slices"
+	"strconv"
+
+	"onemind/internal/fault"
+	"onemind/internal/llm"
+)
+
+// outbound writes the body a provider gets: the caller's members as they stand,
+// without our own and without nulls (which mean "not set", and which some
+// providers reject), and with the model, the cap and the stream's options as
+// the target wants them. It copies bytes once and decodes nothing.
+func outbound(to *llm.Target, req *llm.Request) ([]byte, error) {
+	dst := make([]byte, 0, len(req.Body)+192+len(to.Upstream))
+	dst = append(dst, `{"model":`...)
+	dst = llm.AppendQuoted(dst, to.Upstream)
+	if req.Stream {
+		dst = append(dst, `,"stream":true`...)
+	}
+	if to.Cap > 0 {
+		dst = appendMember(dst, capParameter(to), nil)
+		dst = strconv.AppendInt(dst, to.Cap, 10)
+	}
+	var obfuscation []byte
+	var given []string
+	s := scan(req.Body, clientDepth)
+	if s.peek() != '{' {
+		return nil, fault.New(fault.Invalid, "invalid_json", "The body has to be a JSON object.")
+	}
+	for ok := s.enter(); ok; {
+		if ok = s.member(); !ok {
+			break
+		}
+		name, start := s.name, s.at
+		value := s.value()
+		if ok = value != nil; !ok || string(value) == "null" {
+			continue
+		}
+		switch use(to, name) {
+		case refused:
+			if string(name) == "n" && string(value) == "1" { // what they all do without being asked
+				continue
+			}
+			return nil, unsupported(string(name))
+		case options:
+			obfuscation = memberOf(value, "include_obfuscation")
+		case kept:
+			if len(to.Rules.Set) > 0 {
+				given = append(given, string(name))
+			}
+			dst = append(append(dst, ','), s.data[start:s.pos]...)
+		}
+	}
+	if !s.end() {
+		return nil, fault.New(fault.Invalid, "invalid_json", "The body is not valid JSON: %s (byte %d).", s.bad, s.pos)
+	}
+	if req.Stream && !to.Rules.NoStreamOptions {
+		dst = append(dst, `,"stream_options":{"include_usage":true`...)
+		if obfuscation != nil && string(obfuscation) != "null" {
+			dst = append(append(dst, `,"include_obfuscation":`...), obfuscation...)
+		}
+		dst = append(dst, '}')
+	}
+	return append(appendSet(dst, to, given), '}'), nil
+}
+
+// What becomes of a caller's member.
+type fate int
+
+const (
+	kept    fate = iota
+	left         // it is ours, or written anew
+	options      // stream_options: merged
+	refused      // the model rejects it
+)
+
+func use(to *llm.Target, name []byte) fate {
+	for _, r := range to.Rules.Refuse {
+		if string(name) == r {
+			return refused
+		}
+	}
+	if written(name) {
+		return left
+	}
+	if string(name) == "stream_options" {
+		return options
+	}
+	for _, d := range to.Rules.Drop {
+		if string(name) == d {
+			return left
+		}
+	}
+	return kept
+}
+
+// written reports whether a member is never copied from the caller.
+func written(name []byte) bool {
+	switch string(name) {
+	case "model", "stream", "max_tokens", "max_completion_tokens", "max_cost", "max_cost_nano_usd", "models", "resumable":
+		return true
+	}
+	return false
+}
+
+func unsupported(name string) error {
+	err := fault.New(fault.Invalid, "unsupported_parameter", "'%s' is not supported by this model.", name)
+	err.Field = name
+	return err
+}
+
+func capParameter(to *llm.Target) string {
+	if to.Rules.CapParameter != "" {
+		return to.Rules.CapParameter
+	}
+	return "max_tokens"
+}
+
+// appendSet adds the members that the rules set and the caller did not name.
+func appendSet(dst []byte, to *llm.Target, given []string) []byte {
+	names := make([]string, 0, 8)
+	for name, value := range to.Rules.Set {
+		if !written([]byte(name)) && name != "stream_options" && !slices.Contains(given, name) && valid([]byte(value), clientDepth) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names) // the same request is the same bytes: providers cache by prefix
+	for _, name := range names {
+		dst = appendMember(dst, name, []byte(to.Rules.Set[name]))
+	}
+	return dst
+}
+
+func appendMember(dst []byte, name string, value []byte) []byte {
+	dst = llm.AppendQuoted(append(dst, ','), name)
+	return append(append(dst, ':'), value...)
+}
+
+// memberOf gives the value of an object's member, nil if it has none.
+func memberOf(object []byte, name string) []byte {
+	s := scan(object, upstreamDepth)
+	if s.peek() != '{' {
+		return nil
+	}
+	for ok := s.enter(); ok && s.member(); {
+		if string(s.name) == name {
+			return s.value()
+		}
+		ok = s.skip()
+	}
+	return nil
+}

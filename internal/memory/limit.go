@@ -1,0 +1,197 @@
+// Package memory keeps in this process what several instances would share: how
+// often everyone called in the last minute, and how many answers are under way.
+// A restart forgets it. What the limits are is not known here.
+package memory
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"onemind/internal/limit"
+)
+
+// minute is the fixed window in milliseconds, the unit of all its arithmetic.
+const minute = 60_000
+
+// most bounds limits and counts, so that a count times a minute in milliseconds
+// stays inside an int64. Above it a limit would not limit anything.
+const most = 1 << 46
+
+// Limiter counts units per key in fixed minutes. The window slides: the last
+// minute counts with the share of it that is still inside. There is nothing to
+// sweep: when a minute begins its map becomes the last one's, and the map
+// before that goes with all its keys.
+type Limiter struct {
+	mu        sync.Mutex
+	minute    int64            // number of the minute that now counts
+	now, last map[string]int64 // units taken in it and in the one before
+	leases    map[string]int64
+}
+
+var _ limit.Limiter = (*Limiter)(nil)
+
+// NewLimiter builds a limiter that has seen nobody yet.
+func NewLimiter() *Limiter {
+	return &Limiter{now: map[string]int64{}, last: map[string]int64{}, leases: map[string]int64{}}
+}
+
+// Take takes from all buckets or from none; see limit.Limiter.
+func (l *Limiter) Take(_ context.Context, now time.Time, buckets []limit.Bucket) (limit.Verdict, error) {
+	limited := 0
+	for i := range buckets {
+		if buckets[i].Max > 0 {
+			limited++
+		}
+	}
+	v := limit.Verdict{OK: true, Denied: -1}
+	if limited == 0 {
+		return v, nil
+	}
+	v.States = make([]limit.State, limited)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	gone := l.turn(now.UnixMilli())
+	// Take from one after the other, so that a key that is named twice counts
+	// twice, and give back when one refuses.
+	taken := len(buckets)
+	for i := range buckets {
+		b := &buckets[i]
+		if b.Max <= 0 {
+			continue
+		}
+		w := window{l.last[b.Key], l.now[b.Key], gone}
+		if !w.fits(units(b.Take), bound(b.Max)) {
+			v.OK, taken = false, i
+			break
+		}
+		if b.Take > 0 {
+			l.now[b.Key] = w.now + units(b.Take)
+		}
+	}
+	if !v.OK {
+		l.giveBack(buckets[:taken])
+	}
+	l.report(&v, buckets, gone)
+	return v, nil
+}
+
+// turn moves on to the minute of now and gives the milliseconds of it that are
+// gone. A caller whose clock was read before another's turned the minute counts
+// at its beginning.
+func (l *Limiter) turn(now int64) (gone int64) {
+	switch number := now / minute; {
+	case number < l.minute:
+		return 0
+	case number == l.minute:
+	case number == l.minute+1:
+		l.last, l.now = l.now, make(map[string]int64, len(l.now))
+		l.minute = number
+	default:
+		l.last, l.now = map[string]int64{}, map[string]int64{}
+		l.minute = number
+	}
+	return now % minute
+}
+
+func (l *Limiter) giveBack(buckets []limit.Bucket) {
+	for i := range buckets {
+		b := &buckets[i]
+		if b.Max <= 0 || b.Take <= 0 {
+			continue
+		}
+		if l.now[b.Key] -= units(b.Take); l.now[b.Key] == 0 {
+			delete(l.now, b.Key)
+		}
+	}
+}
+
+// report fills in what is left of every bucket and, after a refusal, who
+// refused first and when all would let the call go.
+func (l *Limiter) report(v *limit.Verdict, buckets []limit.Bucket, gone int64) {
+	at := 0
+	for i := range buckets {
+		b := &buckets[i]
+		if b.Max <= 0 {
+			continue
+		}
+		w := window{l.last[b.Key], l.now[b.Key], gone}
+		v.States[at] = limit.State{Scope: b.Scope, Max: b.Max, Remaining: w.free(bound(b.Max)), Reset: w.reset()}
+		if !v.OK && !w.fits(units(b.Take), bound(b.Max)) {
+			if v.Denied < 0 {
+				v.Denied = at
+			}
+			v.Retry = max(v.Retry, w.retry(units(b.Take), bound(b.Max)))
+		}
+		at++
+	}
+}
+
+func units(take int64) int64 { return min(max(take, 0), most) }
+
+func bound(limit int64) int64 { return min(limit, most) }
+
+// window is one key at one moment: units of the last minute and of this one,
+// and the milliseconds of this one that are gone. What is used, in units times
+// milliseconds, is last*(minute-gone) + now*minute: exact, nothing is rounded.
+type window struct{ last, now, gone int64 }
+
+func (w window) used() int64 { return w.last*(minute-w.gone) + w.now*minute }
+
+func (w window) fits(take, limit int64) bool { return w.used() <= (limit-take)*minute }
+
+// free is how many whole units are left.
+func (w window) free(limit int64) int64 { return max(0, limit*minute-w.used()) / minute }
+
+// reset is how long until nothing counts any more.
+func (w window) reset() time.Duration {
+	switch {
+	case w.now > 0:
+		return time.Duration(2*minute-w.gone) * time.Millisecond
+	case w.last > 0:
+		return time.Duration(minute-w.gone) * time.Millisecond
+	}
+	return 0
+}
+
+// retry is how long until take fits, if nobody takes anything meanwhile. What
+// can never fit is told to wait until everything else is gone.
+func (w window) retry(take, limit int64) time.Duration {
+	if take > limit {
+		return w.reset()
+	}
+	if room := limit - take - w.now; room >= 0 { // later in this minute, as the last one slides out
+		return time.Duration(slide(w.last, room)-w.gone) * time.Millisecond
+	}
+	return time.Duration(minute-w.gone+slide(w.now, limit-take)) * time.Millisecond // in the next one
+}
+
+// slide is the first millisecond of a minute in which the units of the one
+// before count for no more than room.
+func slide(before, room int64) int64 {
+	if before <= room {
+		return 0
+	}
+	return minute - room*minute/before
+}
+
+// Acquire takes leases; see limit.Limiter. With max 0 there is no limit, but
+// they are counted, for when there is one again.
+func (l *Limiter) Acquire(_ context.Context, key string, n, max int64) (release func(), ok bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n < 0 || max > 0 && l.leases[key]+n > max {
+		return func() {}, false, nil
+	}
+	l.leases[key] += n
+	var once sync.Once
+	return func() {
+		once.Do(func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if l.leases[key] -= n; l.leases[key] <= 0 {
+				delete(l.leases, key)
+			}
+		})
+	}, true, nil
+}
