@@ -59,7 +59,9 @@ func (c *Chats) start(ctx context.Context, run Run, tickets []*gateway.Ticket) (
 			continue
 		}
 		actx, stop := context.WithCancel(c.base)
+		l.mu.Lock()
 		l.stops[a.ID] = stop
+		l.mu.Unlock()
 		l.push(Event{Type: answerStarted, Run: run.ID, Answer: a.ID})
 		answers.Go(func() { defer stop(); l.serve(actx, a, tickets[i]) })
 	}
@@ -157,12 +159,13 @@ func (l *liveRun) keep(answers *sync.WaitGroup) {
 			running = false
 		}
 	}
-	now := time.Now()
-	if err := c.Store.FinishRun(context.WithoutCancel(c.base), l.run.ID, now); err != nil {
-		c.Log.Error("a run could not be ended", "run", l.run.ID, "err", err)
-	}
+	// The log ends first: a crash in between leaves a run that recovery ends, not
+	// an ended run whose readers wait for a tail that never comes.
 	l.push(Event{Type: runFinished, Run: l.run.ID})
 	l.flush()
+	if err := c.Store.FinishRun(context.WithoutCancel(c.base), l.run.ID, time.Now()); err != nil {
+		c.Log.Error("a run could not be ended", "run", l.run.ID, "err", err)
+	}
 	c.mu.Lock()
 	delete(c.live, l.run.ID)
 	c.mu.Unlock()

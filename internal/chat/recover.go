@@ -78,7 +78,7 @@ func (c *Chats) replay(ctx context.Context, run *Run) error {
 		}
 		have.logged = a.logged
 	}
-	run.Seq = fresh.Seq
+	run.Seq, run.FinishedAt = fresh.Seq, fresh.FinishedAt
 	return nil
 }
 
@@ -138,12 +138,14 @@ func (c *Chats) conclude(ctx context.Context, run Run) error {
 		}
 		events = append(events, terminal(a, receipt))
 	}
-	number := make([]func(int64) replay.Event, 0, len(events)+1)
-	for _, e := range append(events, Event{Type: runFinished, Run: run.ID}) {
-		number = append(number, e.numbered())
+	if run.FinishedAt.IsZero() { // else the log ended before the crash
+		number := make([]func(int64) replay.Event, 0, len(events)+1)
+		for _, e := range append(events, Event{Type: runFinished, Run: run.ID}) {
+			number = append(number, e.numbered())
+		}
+		if err := log.Append(ctx, number); err != nil {
+			return err
+		}
 	}
-	if err := c.Store.FinishRun(ctx, run.ID, time.Now()); err != nil {
-		return err
-	}
-	return log.Append(ctx, number)
+	return c.Store.FinishRun(ctx, run.ID, time.Now())
 }

@@ -24,7 +24,7 @@ func (a *answer) read(data []byte, ev *llm.Event) (wrong string) {
 	a.ev = ev
 	s := scan(data, upstreamDepth)
 	if s.peek() != '{' {
-		return "an event is no JSON object"
+		return "not a JSON object"
 	}
 	choices := false
 	for ok := s.enter(); ok; {
@@ -49,10 +49,10 @@ func (a *answer) read(data []byte, ev *llm.Event) (wrong string) {
 		}
 	}
 	if !s.end() {
-		return "an event is not valid JSON: " + s.bad
+		return "not valid JSON, " + s.bad
 	}
 	if !choices && a.whole && a.trouble == nil {
-		return "the answer has no choices"
+		return "no choices in it"
 	}
 	return ""
 }

@@ -68,7 +68,7 @@ func (k *call) events(r *sse, a *answer) error {
 			if r.closed && a.finish == "" {
 				return k.over(io.ErrUnexpectedEOF, a)
 			}
-			return k.broken("The provider's stream cannot be read: %s.", wrong)
+			return k.broken("The provider's stream cannot be read: %s", wrong)
 		}
 		if a.trouble != nil {
 			return complaintOf(a.trouble).failure(0, k.to)
@@ -95,7 +95,7 @@ func (k *call) over(err error, a *answer) error {
 		return ended
 	}
 	if errors.Is(err, errLongEvent) {
-		return k.broken("The provider's stream cannot be read: %s.", err)
+		return k.broken("The provider's stream cannot be read: %s", err)
 	}
 	return &llm.Failure{Class: llm.Broken, Text: "The provider's stream was cut before its end.", Err: fmt.Errorf("read the stream: %w", err)}
 }

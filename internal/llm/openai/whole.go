@@ -36,13 +36,13 @@ func (k *call) whole(resp *http.Response) (llm.Result, error) {
 	var ev llm.Event
 	a := answer{whole: true, keep: true}
 	if wrong := a.read(body, &ev); wrong != "" {
-		return llm.Result{}, k.broken("The provider's answer cannot be read: %s.", wrong)
+		return llm.Result{}, k.broken("The provider's answer cannot be read: %s", wrong)
 	}
 	if a.trouble != nil {
 		return llm.Result{}, complaintOf(a.trouble).failure(0, k.to)
 	}
 	if ev.Choices == 0 {
-		return llm.Result{}, k.broken("The provider's answer has no choices.")
+		return llm.Result{}, k.broken("The provider's answer cannot be read: no choices in it")
 	}
 	result := llm.Result{Finish: a.finish}
 	if a.hasUsage {
@@ -95,7 +95,7 @@ func (k *call) replay(body []byte) error {
 		var ev llm.Event
 		var a answer
 		if wrong := a.read(data, &ev); wrong != "" {
-			return k.broken("The provider's answer cannot be read: %s.", wrong)
+			return k.broken("The provider's answer cannot be read: %s", wrong)
 		}
 		ev.More = used != nil && &data[0] == &said[0]
 		if err := k.emit(&ev); err != nil {

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"onemind/internal/llm"
 )
 
 // play is one answer as it is given.
@@ -18,6 +20,8 @@ type play struct {
 	r      *http.Request
 	req    *Request
 	id     string
+	head   []byte // of every chunk, up to its choices
+	out    []byte // the event being written
 	frames []frame
 	finish string
 	prompt int
@@ -28,8 +32,16 @@ type play struct {
 
 // frame is one delta of the answer.
 type frame struct {
-	delta  map[string]any
+	member string // what it adds to, and what it adds; of a tool call only the delta is set
+	text   string
+	delta  []byte // as JSON
 	pieces int
+}
+
+// member makes {"name":"text"}.
+func member(name, text string) []byte {
+	b := append(append([]byte(`{"`), name...), `":`...)
+	return append(llm.AppendQuoted(b, text), '}')
 }
 
 func newPlay(s *Server, w http.ResponseWriter, r *http.Request, req *Request, script Script) *play {
@@ -37,6 +49,7 @@ func newPlay(s *Server, w http.ResponseWriter, r *http.Request, req *Request, sc
 	h := fnv.New64a()
 	h.Write(req.Body)
 	p.id = "chatcmpl-sim" + strconv.FormatUint(h.Sum64(), 36)
+	p.head = fmt.Appendf(nil, `{"id":"%s","object":"chat.completion.chunk","created":%d,"model":%s,"choices":[`, p.id, s.options.Now().Unix(), llm.AppendQuoted(nil, req.Model))
 	p.compose()
 	return p
 }
@@ -90,7 +103,7 @@ func numbered(n int) string {
 }
 
 // say frames the pieces that still fit, and counts them.
-func (p *play) say(member string, pieces []string, left *int) int {
+func (p *play) say(name string, pieces []string, left *int) int {
 	if len(pieces) > *left {
 		pieces, p.finish = pieces[:*left], "length"
 	}
@@ -98,7 +111,8 @@ func (p *play) say(member string, pieces []string, left *int) int {
 	said := len(pieces)
 	for len(pieces) > 0 {
 		n := min(max(p.PerEvent, 1), len(pieces))
-		p.frames = append(p.frames, frame{map[string]any{member: strings.Join(pieces[:n], "")}, n})
+		text := strings.Join(pieces[:n], "")
+		p.frames = append(p.frames, frame{name, text, member(name, text), n})
 		pieces = pieces[n:]
 	}
 	p.output += said
@@ -113,12 +127,12 @@ func (p *play) call(index int, c Call, left *int) {
 	}
 	*left--
 	p.output++
-	p.frames = append(p.frames, frame{map[string]any{"tool_calls": []any{map[string]any{"index": index, "id": "call_" + strconv.Itoa(index),
-		"type": "function", "function": map[string]any{"name": c.Name, "arguments": ""}}}}, 1})
+	name := llm.AppendQuoted(nil, c.Name)
+	p.frames = append(p.frames, frame{delta: fmt.Appendf(nil, `{"tool_calls":[{"index":%d,"id":"call_%d","type":"function","function":{"name":%s,"arguments":""}}]}`, index, index, name), pieces: 1})
 	start := len(p.frames)
 	p.say("arguments", Pieces(c.Arguments), left)
 	for i, f := range p.frames[start:] {
-		p.frames[start+i].delta = map[string]any{"tool_calls": []any{map[string]any{"index": index, "function": f.delta}}}
+		p.frames[start+i] = frame{delta: fmt.Appendf(nil, `{"tool_calls":[{"index":%d,"function":%s}]}`, index, f.delta), pieces: f.pieces}
 	}
 }
 
@@ -155,11 +169,9 @@ func (p *play) whole() {
 	message := map[string]any{"role": "assistant", "content": nil}
 	var calls []any
 	for _, f := range p.frames {
-		for member, v := range f.delta {
-			if text, ok := v.(string); ok {
-				said, _ := message[member].(string)
-				message[member] = said + text
-			}
+		if f.member != "" {
+			said, _ := message[f.member].(string)
+			message[f.member] = said + f.text
 		}
 	}
 	for i, c := range p.Calls {

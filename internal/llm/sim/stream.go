@@ -3,7 +3,9 @@ package sim
 import (
 	"bytes"
 	"encoding/json"
-	"strings"
+	"strconv"
+
+	"onemind/internal/llm"
 )
 
 // stream answers with events, until the client goes or the script says otherwise.
@@ -30,51 +32,64 @@ func (p *play) stream() {
 		return
 	}
 	if !p.NoDone {
-		p.send("[DONE]")
+		p.send([]byte("[DONE]"))
 	}
 }
 
 // event is one event to come.
 type event struct {
-	choices []any
-	pieces  int
-	paced   bool // the script's pace is kept before it
-	usage   bool // it carries the usage, if the script reports any
+	delta  []byte // of each choice; nil: no choices
+	finish string // empty: none yet
+	pieces int
+	paced  bool // the script's pace is kept before it
+	usage  bool // it carries the usage, if the script reports any
 }
 
-// events lists what will be sent: the role, the frames for each choice in turn, the
-// finish, and the usage.
+// events lists what will be sent: the role, the frames, the finish and the usage.
 func (p *play) events() []event {
 	n := max(p.req.N, 1)
-	each := func(delta map[string]any, finish any) (choices []any) {
-		for i := range n {
-			choices = append(choices, map[string]any{"index": i, "delta": delta, "logprobs": nil, "finish_reason": finish})
-		}
-		return choices
-	}
-	events := []event{{choices: each(map[string]any{"role": "assistant", "content": ""}, nil)}}
+	events := make([]event, 1, len(p.frames)+3)
+	events[0] = event{delta: []byte(`{"role":"assistant","content":""}`)}
 	for i, f := range p.frames {
-		events = append(events, event{choices: each(f.delta, nil), pieces: f.pieces * n, paced: i > 0})
+		events = append(events, event{delta: f.delta, pieces: f.pieces * n, paced: i > 0})
 	}
 	if !p.NoFinish {
-		events = append(events, event{choices: each(map[string]any{}, p.finish)})
+		events = append(events, event{delta: []byte("{}"), finish: p.finish})
 	}
 	if p.Usage == Always || p.Usage == WhenAsked && p.req.StreamOptions.IncludeUsage || p.Usage == ZeroFirst {
-		events = append(events, event{choices: []any{}, usage: true})
+		events = append(events, event{usage: true})
 	}
 	return events
 }
 
-func (e *event) data(p *play) string {
-	chunk := map[string]any{"id": p.id, "object": "chat.completion.chunk", "created": p.server.options.Now().Unix(), "model": p.req.Model, "choices": e.choices}
+// data is the event's chunk. It is written by hand: as an upstream of
+// benchmarks the sim has to cost little.
+func (e *event) data(p *play) []byte {
+	b := append([]byte(nil), p.head...)
+	for i := range max(p.req.N, 1) {
+		if e.delta == nil {
+			break
+		}
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(append(b, `{"index":`...), int64(i), 10)
+		b = append(append(append(b, `,"delta":`...), e.delta...), `,"logprobs":null,"finish_reason":`...)
+		if e.finish == "" {
+			b = append(b, "null}"...)
+		} else {
+			b = append(llm.AppendQuoted(b, e.finish), '}')
+		}
+	}
+	b = append(b, ']')
 	switch {
 	case e.usage || p.Usage == EveryChunk:
-		chunk["usage"] = p.usage(p.sent)
+		usage, _ := json.Marshal(p.usage(p.sent))
+		b = append(append(b, `,"usage":`...), usage...)
 	case p.Usage == ZeroFirst:
-		chunk["usage"] = map[string]any{"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+		b = append(b, `,"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}`...)
 	}
-	data, _ := json.Marshal(chunk)
-	return string(data)
+	return append(b, '}')
 }
 
 // broken does what the script says goes wrong.
@@ -89,22 +104,20 @@ func (p *play) broken() {
 		if e == "" {
 			e = `{"message":"The script says so.","type":"server_error","code":null}`
 		}
-		p.send(`{"error":` + e + `}`)
+		p.send([]byte(`{"error":` + e + `}`))
 	case Garbage:
-		p.send(`{"id":"garbage","choices":[{`)
+		p.send([]byte(`{"id":"garbage","choices":[{`))
 	}
 }
 
 // send writes one event and flushes it. It reports false when the client is gone.
-func (p *play) send(data string) bool {
-	var b strings.Builder
+func (p *play) send(data []byte) bool {
+	out := p.out[:0]
 	if p.Comments {
-		b.WriteString(": keep-alive\n\n")
+		out = append(out, ": keep-alive\n\n"...)
 	}
-	b.WriteString("data: ")
-	b.WriteString(data)
-	b.WriteString("\n\n")
-	out := []byte(b.String())
+	out = append(append(append(out, "data: "...), data...), "\n\n"...)
+	p.out = out
 	if p.CRLF {
 		out = bytes.ReplaceAll(out, []byte("\n"), []byte("\r\n"))
 	}

@@ -32,7 +32,11 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		defer cancel()
 		defer stop()
 		defer in.Body.Close()
-		pw.CloseWithError(w.serve(t.handler, in))
+		err := w.serve(t.handler, in)
+		if gone := context.Cause(r.Context()); gone != nil {
+			err = gone // a handler that stopped because the caller left did not finish
+		}
+		pw.CloseWithError(err)
 	}()
 	select {
 	case <-w.started:
