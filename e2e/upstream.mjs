@@ -42,6 +42,7 @@ async function answer(req, res) {
   }
   res.setHeader("Content-Type", "text/event-stream");
   const send = (more) => res.write(`data: ${JSON.stringify({ ...base, object: "chat.completion.chunk", ...more })}\n\n`);
+  send({ choices: [{ index: 0, delta: { role: "assistant", content: "" }, finish_reason: null }] });
   for (const content of words) {
     send({ choices: [{ index: 0, delta: { content }, finish_reason: null }] });
     if (pace.pause) await new Promise((resolve) => setTimeout(resolve, pace.pause));

@@ -87,6 +87,9 @@ func newInstance(t *testing.T, o sim.Options, models ...string) *instance {
 		transport.CloseIdleConnections()
 		upstream.CloseClientConnections()
 		upstream.Close()
+		if strings.Contains(in.log.String(), "DATA RACE") {
+			t.Error("the server has a data race")
+		}
 		if t.Failed() {
 			text := in.log.String()
 			t.Logf("the server's log ends with:\n%s", text[max(0, len(text)-4000):])

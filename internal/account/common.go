@@ -13,9 +13,9 @@ func isCommon(password string) bool {
 	return false
 }
 
-// common is the most used passwords of eight characters and more, after the
-// counts of leaked ones that the UK's NCSC and NordPass published (read in
-// 2026), and the obvious ones for this product.
+// common is the most used passwords of eight characters and more, in small
+// letters: the tops of public counts of leaked ones, the UK's NCSC's among them
+// (read in 2026), and the obvious ones for this product.
 const common = `
 00000000 000000000 0000000000 01020304 01234567 0123456789 09876543 0987654321 10101010 10203040 1029384756 11111111 111111111 1111111111
 1111111111111111 11112222 1112131415 111222333 111222tianya 11223344 1122334455 112233445566 11235813 1123581321 12121212 1212121212

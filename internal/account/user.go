@@ -231,6 +231,9 @@ const maxEmail = 254
 
 // normal brings an e-mail address into the form accounts are found by.
 func normal(email string) (string, error) {
+	if !utf8.ValidString(email) { // or ToLower would mend it, into an address nobody has
+		return "", fault.Field("email", "must be an e-mail address")
+	}
 	email = strings.ToLower(strings.TrimSpace(email))
 	if len(email) > maxEmail {
 		return "", fault.Field("email", "must have at most %d characters", maxEmail)

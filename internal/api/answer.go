@@ -177,7 +177,7 @@ func decodeBytes(body []byte, v any) error {
 		}
 		return fault.New(fault.Invalid, "invalid_json", "The body cannot be read: %s.", strings.TrimPrefix(err.Error(), "json: "))
 	}
-	if d.More() {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) { // More would overlook a closing bracket
 		return fault.New(fault.Invalid, "invalid_json", "There is something after the JSON value.")
 	}
 	return nil

@@ -82,10 +82,8 @@ func (c *Catalog) edit(ctx context.Context, by Editor, base int64, change func(*
 	by.Note = clip(strings.TrimSpace(by.Note), maxNote)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if base > 0 && base != c.newest.Number {
-		if err := c.load(ctx); err != nil { // this instance may be behind
-			return Revision{}, err
-		}
+	if err := c.catchUp(ctx); err != nil { // else a change back to what is here would look like none
+		return Revision{}, err
 	}
 	for try := 1; ; try++ {
 		if base > 0 && base != c.newest.Number {
@@ -102,6 +100,18 @@ func (c *Catalog) edit(ctx context.Context, by Editor, base int64, change func(*
 			return Revision{}, err
 		}
 	}
+}
+
+// catchUp loads the newest revision if this instance is behind. The caller holds mu.
+func (c *Catalog) catchUp(ctx context.Context) error {
+	number, err := c.config.Store.Newest(ctx)
+	if err != nil {
+		return fmt.Errorf("look for a new revision: %w", err)
+	}
+	if number == c.newest.Number {
+		return nil
+	}
+	return c.load(ctx)
 }
 
 // pause waits a little longer after each lost race, at random, so that

@@ -65,8 +65,9 @@ func exportModel(m Model, now time.Time) *yaml.Node {
 	if i := priceAt(m.Prices, now); i >= 0 {
 		current = exportPrice(m.Prices[i], false)
 	}
-	for _, p := range m.Prices {
-		if p.EffectiveAt.After(now) && !immediate(p) {
+	for i, p := range m.Prices {
+		overridden := priceAt(m.Prices, p.EffectiveAt) != i
+		if p.EffectiveAt.After(now) && !immediate(p) && !overridden {
 			scheduled.Content = append(scheduled.Content, exportPrice(p, true))
 		}
 	}

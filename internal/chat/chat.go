@@ -90,7 +90,10 @@ type Answer struct {
 	FirstTokenMS int64
 	TotalMS      int64
 
-	logged bool // its terminal event is in the run's log; known after a replay only
+	// Known after a replay only: whether the answer's terminal event is in the
+	// run's log, and how much of text and reasoning is.
+	logged                      bool
+	loggedText, loggedReasoning int
 }
 
 // Page asks for a part of a list of conversations.

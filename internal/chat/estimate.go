@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"onemind/internal/fault"
 	"onemind/internal/gateway"
@@ -31,14 +32,18 @@ type ModelEstimate struct {
 // Estimate prices a prompt for its models without sending it. A model that
 // cannot be asked says so in its part.
 func (c *Chats) Estimate(ctx context.Context, p Prompt) (Estimate, error) {
-	if p.Text == "" {
-		p.Text = " "
+	checked := p
+	if strings.TrimSpace(p.Text) == "" {
+		p.Text, checked.Text = " ", "?" // nothing is written yet
 	}
-	if err := p.check(); err != nil && p.Text != " " {
+	if err := checked.check(); err != nil {
 		return Estimate{}, err
 	}
 	var history []Run
 	if p.Conversation != "" {
+		if _, err := c.Store.Conversation(ctx, p.User, p.Conversation); err != nil {
+			return Estimate{}, err
+		}
 		var err error
 		if history, err = c.Store.Runs(ctx, p.User, p.Conversation); err != nil {
 			return Estimate{}, err

@@ -76,7 +76,7 @@ func (c *Chats) replay(ctx context.Context, run *Run) error {
 		if have.State == Waiting || have.State == Streaming {
 			have.Text, have.Reasoning = a.Text, a.Reasoning
 		}
-		have.logged = a.logged
+		have.logged, have.loggedText, have.loggedReasoning = a.logged, len(a.Text), len(a.Reasoning)
 	}
 	run.Seq, run.FinishedAt = fresh.Seq, fresh.FinishedAt
 	return nil
@@ -135,6 +135,11 @@ func (c *Chats) conclude(ctx context.Context, run Run) error {
 			if err := c.Store.FinishAnswer(ctx, a); err != nil {
 				return err
 			}
+		}
+		if a.loggedText < len(a.Text) || a.loggedReasoning < len(a.Reasoning) {
+			// Stored whole, but the crash came before the last deltas were logged.
+			events = append(events, Event{Type: answerDelta, Run: run.ID, Answer: a.ID, Text: a.Text[min(a.loggedText, len(a.Text)):],
+				Reasoning: a.Reasoning[min(a.loggedReasoning, len(a.Reasoning)):]})
 		}
 		events = append(events, terminal(a, receipt))
 	}

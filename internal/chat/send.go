@@ -64,8 +64,9 @@ func (p *Prompt) check() error {
 		return fault.Field("Idempotency-Key", "must have at most %d bytes", maxKey)
 	}
 	for i, image := range p.Images {
-		if !strings.HasPrefix(image, "data:image/") {
-			return fault.Field(fmt.Sprintf("images[%d]", i), "must be a data:image/… URL")
+		head, data, _ := strings.Cut(image, ",")
+		if !strings.HasPrefix(head, "data:image/") || !strings.HasSuffix(head, ";base64") || data == "" {
+			return fault.Field(fmt.Sprintf("images[%d]", i), "must be a data:image/…;base64,… URL")
 		}
 	}
 	for i, m := range p.Models {

@@ -22,6 +22,7 @@ type answer struct {
 func (a *answer) read(data []byte, ev *llm.Event) (wrong string) {
 	*ev = llm.Event{Data: data}
 	a.ev = ev
+	finish, usage, hasUsage := a.finish, a.usage, a.hasUsage
 	s := scan(data, upstreamDepth)
 	if s.peek() != '{' {
 		return "not a JSON object"
@@ -49,6 +50,7 @@ func (a *answer) read(data []byte, ev *llm.Event) (wrong string) {
 		}
 	}
 	if !s.end() {
+		a.finish, a.usage, a.hasUsage = finish, usage, hasUsage // half a chunk says nothing
 		return "not valid JSON, " + s.bad
 	}
 	if !choices && a.whole && a.trouble == nil {

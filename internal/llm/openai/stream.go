@@ -65,7 +65,7 @@ func (k *call) events(r *sse, a *answer) error {
 			return complaintOf(data).failure(0, k.to)
 		}
 		if wrong := a.read(data, &ev); wrong != "" {
-			if r.closed && a.finish == "" {
+			if r.closed { // what came last came in part
 				return k.over(io.ErrUnexpectedEOF, a)
 			}
 			return k.broken("The provider's stream cannot be read: %s", wrong)

@@ -116,12 +116,13 @@ func (p *parser) oneOf(path string, words ...string) bool {
 	return p.refuse(path, "invalid_value", "has to be one of '%s', but is '%s'.", strings.Join(words, "', '"), clip(string(raw)))
 }
 
-// object passes an object of any content.
+// object passes an object of any content; the provider may count it as input.
 func (p *parser) object(path string) bool {
 	if p.s.peek() != '{' {
 		return p.wrongType(path, "an object")
 	}
-	return p.s.skip()
+	p.weight.text(p.s.value())
+	return p.s.bad == ""
 }
 
 // into steps into an object or, with '[', an array.

@@ -110,7 +110,7 @@ export function ModelEditor({ model, onClose }: { model?: AdminModel; onClose: (
       footer={
         <>
           {model && (
-            <Button variant="ghost" className="mr-auto text-danger" onClick={() => setRemoving(true)}>
+            <Button variant="danger" className="mr-auto" onClick={() => setRemoving(true)}>
               Delete
             </Button>
           )}

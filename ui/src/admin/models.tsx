@@ -7,7 +7,7 @@ import { Badge, Empty } from "../ui/bits";
 import { Button } from "../ui/button";
 import { SearchInput, Switch } from "../ui/field";
 import { tokens } from "../ui/format";
-import { nanoToDollars } from "../ui/money";
+import { dollars } from "../ui/money";
 import { Table } from "../ui/table";
 import { toast, toastProblem } from "../ui/toast";
 import { configChanged, Loader, Mono, useAdminList } from "./common";
@@ -15,7 +15,7 @@ import { Heading } from "./heading";
 import { ModelEditor } from "./model-editor";
 
 const tones = { active: "ok", hidden: "warn", disabled: "bad" } as const;
-const price = (nano: number | undefined) => (nano === undefined ? <span className="text-muted">none</span> : `$${nanoToDollars(nano)}`);
+const price = (nano: number | undefined) => (nano === undefined ? <span className="text-muted">none</span> : dollars(nano));
 
 export default function Models() {
   const list = useAdminList<AdminModel>("models", { limit: 500 });

@@ -28,7 +28,11 @@ export function pricesOf(texts: PriceTexts): Prices | undefined {
   const prices: Prices = {};
   for (const [key] of priceNames) {
     const text = texts[key]?.trim();
-    if (!text) continue;
+    if (!text) {
+      // A partial change leaves what it does not name, so a cleared price is sent as zero.
+      if (key !== "input_nano_usd" && key !== "output_nano_usd") prices[key] = 0;
+      continue;
+    }
     const nano = dollarsToNano(text);
     if (nano === undefined) return undefined;
     prices[key] = nano;

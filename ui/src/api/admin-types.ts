@@ -94,6 +94,7 @@ export interface Revision {
   changes: number;
   current: boolean;
   yaml?: string;
+  detail?: DiffChange[] | null;
 }
 
 export interface DiffChange {

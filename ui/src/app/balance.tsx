@@ -14,7 +14,6 @@ export function BalancePill() {
     <Link
       to="/credits"
       title={`${credits(balance.balance_nano_usd)} credits${held}`}
-      aria-label={`${credits(balance.available_nano_usd)} credits available`}
       className={cx(
         "flex h-9 shrink-0 items-center gap-2 rounded-full px-3 text-sm font-medium tabular-nums transition hover:bg-hover touch:h-11",
         balance.available_nano_usd < low ? "text-warn" : "text-soft",
@@ -22,7 +21,8 @@ export function BalancePill() {
     >
       <Coins className="size-4 text-muted" aria-hidden="true" />
       {credits(balance.available_nano_usd)}
-      <span className="font-normal text-muted max-sm:hidden">credits</span>
+      <span className="font-normal text-muted max-sm:sr-only">credits</span>
+      <span className="sr-only">available</span>
     </Link>
   );
 }

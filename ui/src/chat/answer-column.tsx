@@ -52,7 +52,7 @@ function Footer({ answer, selected, onSelect, onRetry }: { answer: Answer; selec
           label={`Receipt for ${answer.model_name}`}
           trigger={
             <button type="button" className="flex h-8 min-w-0 items-center gap-1.5 rounded-lg px-2 whitespace-nowrap tabular-nums hover:bg-hover hover:text-text touch:h-11">
-              <ReceiptText className="size-3.5" aria-hidden="true" />
+              <ReceiptText className="hidden size-3.5 shrink-0 @[21rem]:block" aria-hidden="true" />
               {credits(answer.charge_nano_usd)} credits
               {usage && <span className="hidden @[19rem]:inline">· {tokens(usage.input_tokens + usage.output_tokens)} tokens</span>}
               {!!answer.total_ms && <span className="hidden @[26rem]:inline">· {duration(answer.total_ms)}</span>}
@@ -93,7 +93,7 @@ export const AnswerColumn = memo(function AnswerColumn(props: Props) {
   const scroller = useRef<HTMLDivElement>(null);
   const content = useRef<HTMLDivElement>(null);
   const going = isLive(answer);
-  const { away, jump } = useStick(scroller, content, boxed && going);
+  const { away, jump } = useStick(scroller, content, boxed, going);
   const label = `Answer ${index + 1} of ${total}, ${answer.model_name}, ${words[answer.state]}`;
   const cut = answer.finish_reason === "length";
 
@@ -105,12 +105,12 @@ export const AnswerColumn = memo(function AnswerColumn(props: Props) {
       className={cx(
         "relative flex min-w-0 flex-col rounded-2xl border bg-surface",
         selected ? "border-accent" : "border-line",
-        boxed && "max-h-[max(20rem,calc(100dvh-19.5rem))]",
+        boxed && "max-h-[max(20rem,calc(100dvh-18.5rem))]",
       )}
     >
       <span className="absolute inset-x-5 -top-px h-[3px] rounded-b-full" style={{ background: strand(index) }} aria-hidden="true" />
       <header className="flex h-12 shrink-0 items-center gap-2 pr-2 pl-4">
-        <h3 className="truncate text-sm font-semibold">{answer.model_name}</h3>
+        <h2 className="truncate text-sm font-semibold">{answer.model_name}</h2>
         {answer.state === "stopped" && <Badge tone="warn">stopped</Badge>}
         {answer.state === "failed" && <Badge tone="bad">failed</Badge>}
         {run.retry_of && answer.state === "finished" && <Badge>asked again</Badge>}

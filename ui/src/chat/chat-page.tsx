@@ -117,7 +117,8 @@ export default function ChatPage() {
   const [offered, setOffered] = useState<Draft>();
   const scroller = useRef<HTMLDivElement>(null);
   const content = useRef<HTMLDivElement>(null);
-  const { away, jump } = useStick(scroller, content);
+  const fresh = !id && !pending;
+  const { away, jump } = useStick(scroller, content, !fresh);
 
   const asked = params.get("models");
   useEffect(() => {
@@ -139,7 +140,8 @@ export default function ChatPage() {
 
   useEffect(() => {
     setPending(undefined);
-    jump();
+    if (id) jump();
+    else if (scroller.current) scroller.current.scrollTop = 0;
   }, [id, jump]);
 
   const submit = useCallback(
@@ -183,7 +185,6 @@ export default function ChatPage() {
     }
   };
 
-  const fresh = !id && !pending;
   const names = pending ? pending.body.models.map((m) => models.data?.items.find((x) => x.id === m)?.name ?? m) : [];
 
   return (

@@ -17,13 +17,13 @@ export function TeamChips({ team, onOpen }: { team: Model[]; onOpen: () => void 
     <button
       type="button"
       onClick={onOpen}
-      aria-label={`Models that will answer: ${team.map((m) => m.name).join(", ") || "none"}. Choose others`}
       className="flex h-9 min-w-0 items-center gap-2 rounded-full border border-line bg-surface px-3.5 text-sm font-medium sm:hidden touch:h-11"
     >
       {team.map((m, i) => (
         <span key={m.id} className="-ml-1 size-2.5 shrink-0 rounded-full first:ml-0" style={{ background: strand(i) }} />
       ))}
       <span className="truncate">{team.length > 1 ? `${team.length} models` : (team[0]?.name ?? "Choose models")}</span>
+      <span className="sr-only">chosen: {team.map((m) => m.name).join(", ") || "none"}</span>
       <ChevronDown className="size-4 shrink-0 text-muted" aria-hidden="true" />
     </button>
     <div role="group" aria-label="Models that will answer" className="hidden min-w-0 sm:flex items-center gap-1.5 overflow-x-auto p-1 [scrollbar-width:none]">

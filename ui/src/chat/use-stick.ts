@@ -6,8 +6,12 @@ const near = 32;
  * Keeps a scroller at its end while it grows, but only while the reader is there. Any scroll
  * upwards lets go; coming back to the end takes hold again.
  */
-export function useStick(scroller: RefObject<HTMLElement | null>, content: RefObject<HTMLElement | null>, enabled = true) {
-  const stuck = useRef(true);
+export function useStick(scroller: RefObject<HTMLElement | null>, content: RefObject<HTMLElement | null>, enabled = true, growing = true) {
+  const stuck = useRef(growing);
+  const until = useRef(0);
+  // The layout still settles for a moment after the last word.
+  if (growing) until.current = Infinity;
+  else if (until.current === Infinity) until.current = performance.now() + 600;
   const [away, setAway] = useState(false);
 
   const jump = useCallback(() => {
@@ -33,7 +37,7 @@ export function useStick(scroller: RefObject<HTMLElement | null>, content: RefOb
       if (event.deltaY < 0 && el.scrollHeight > el.clientHeight) stuck.current = false;
     };
     const observer = new ResizeObserver(() => {
-      if (stuck.current) {
+      if (stuck.current && performance.now() < until.current) {
         el.scrollTop = el.scrollHeight;
         top = el.scrollTop;
       } else {
@@ -51,5 +55,5 @@ export function useStick(scroller: RefObject<HTMLElement | null>, content: RefOb
     };
   }, [scroller, content, enabled]);
 
-  return { away: away && enabled, jump };
+  return { away: away && enabled && growing, jump };
 }

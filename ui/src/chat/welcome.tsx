@@ -16,8 +16,8 @@ export function Welcome({ name, models, onPick }: { name: string; models: number
         {models > 1 ? `One question, ${models} models, answers side by side. Keep the parts you like.` : "Ask here. Add models above to get several answers side by side."}
       </p>
       <ul className="mt-8 grid w-full gap-2.5 sm:grid-cols-2">
-        {examples.map((e) => (
-          <li key={e.title}>
+        {examples.map((e, i) => (
+          <li key={e.title} className={i > 1 ? "max-sm:hidden" : undefined}>
             <button
               type="button"
               onClick={() => onPick(e.text)}

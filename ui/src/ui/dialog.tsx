@@ -41,7 +41,7 @@ export function Dialog({ open, onClose, title, description, side = "center", wid
           )}
           {...(description ? {} : { "aria-describedby": undefined })}
         >
-          <div className={hideTitle ? "sr-only" : "flex items-start justify-between gap-4 px-5 pt-4 pb-3"}>
+          <div className={hideTitle ? "sr-only" : "flex items-start justify-between gap-4 px-5 pt-4 pb-2"}>
             <div className="min-w-0">
               <Radix.Title className="text-base font-semibold">{title}</Radix.Title>
               {description && <Radix.Description className="mt-0.5 text-[13px] text-muted">{description}</Radix.Description>}
@@ -54,7 +54,7 @@ export function Dialog({ open, onClose, title, description, side = "center", wid
               </Radix.Close>
             )}
           </div>
-          <div className={cx("min-h-0 flex-1 overflow-y-auto", !hideTitle && "px-5 pb-5")}>{children}</div>
+          <div className={cx("min-h-0 flex-1 overflow-y-auto", !hideTitle && "px-5 pt-1 pb-5")}>{children}</div>
           {footer && <div className="flex flex-wrap justify-end gap-2 border-t border-line px-5 py-3">{footer}</div>}
         </Radix.Content>
       </Radix.Portal>

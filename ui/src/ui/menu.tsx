@@ -2,9 +2,9 @@ import { DropdownMenu, Popover as RadixPopover } from "radix-ui";
 import type { ReactNode } from "react";
 import { cx } from "./cx";
 
-export function Menu({ trigger, children, align = "end", onOpenChange }: { trigger: ReactNode; children: ReactNode; align?: "start" | "end"; onOpenChange?: (open: boolean) => void }) {
+export function Menu({ trigger, children, align = "end" }: { trigger: ReactNode; children: ReactNode; align?: "start" | "end" }) {
   return (
-    <DropdownMenu.Root onOpenChange={onOpenChange}>
+    <DropdownMenu.Root modal={false}>
       <DropdownMenu.Trigger asChild>{trigger}</DropdownMenu.Trigger>
       <DropdownMenu.Portal>
         <DropdownMenu.Content

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { credits, dollars, dollarsToNano, exactCredits, nanoToDollars, range } from "./money";
+import { cents, credits, dollars, dollarsToNano, exactCredits, nanoToDollars, range } from "./money";
 
 describe("prices in dollars", () => {
   it("reads decimals exactly", () => {
@@ -42,5 +42,8 @@ describe("credits", () => {
     expect(range(1_000_000, 20_000_000)).toBe("0.1 – 2");
     expect(dollars(1_234_500_000_000)).toBe("$1,234.50");
     expect(dollars(-500_000_000)).toBe("-$0.50");
+    expect(cents(1_234_565_000_000)).toBe("$1,234.57");
+    expect(cents(-4_999_999)).toBe("> -$0.01");
+    expect(cents(0)).toBe("$0.00");
   });
 });

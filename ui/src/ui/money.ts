@@ -75,6 +75,16 @@ export function dollars(nano: number | bigint): string {
   return (value < 0n ? "-$" : "$") + group(whole) + "." + fraction;
 }
 
+/** US dollars to the cent, for sums; a real amount never reads as zero. */
+export function cents(nano: number | bigint): string {
+  const value = toBig(nano);
+  const abs = value < 0n ? -value : value;
+  const sign = value < 0n ? "-" : "";
+  if (abs > 0n && abs < NANO / 200n) return value < 0n ? "> -$0.01" : "< $0.01";
+  const whole = (abs + NANO / 200n) / (NANO / 100n);
+  return `${sign}$${group((whole / 100n).toString())}.${(whole % 100n).toString().padStart(2, "0")}`;
+}
+
 export function range(min: number, max: number): string {
   const low = credits(min);
   const high = credits(max);

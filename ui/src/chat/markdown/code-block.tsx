@@ -27,7 +27,7 @@ export const CodeBlock = memo(function CodeBlock({ code, lang, done }: { code: s
         <span className="font-mono text-xs text-muted">{lang || "text"}</span>
         <CopyButton text={code} label="Copy code" />
       </div>
-      <pre tabIndex={0} aria-label={lang ? `${lang} code` : "Code"} role="region" className="overflow-x-auto p-3.5 font-mono text-[13px] leading-relaxed">
+      <pre tabIndex={0} aria-label={lang ? `${lang} code` : "Code"} role="group" className="overflow-x-auto p-3.5 font-mono text-[13px] leading-relaxed">
         {/* The highlighter escapes the code itself. */}
         {html === undefined ? <code>{code}</code> : <code dangerouslySetInnerHTML={{ __html: html }} />}
       </pre>

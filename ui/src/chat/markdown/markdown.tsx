@@ -29,7 +29,7 @@ const components: Components = {
     return <CodeBlock code={textOf(child?.props?.children).replace(/\n$/, "")} lang={lang} done />;
   },
   table: ({ children }) => (
-    <div role="region" aria-label="Table" tabIndex={0} className="overflow-x-auto rounded-xl border border-line">
+    <div role="group" aria-label="Table" tabIndex={0} className="overflow-x-auto rounded-xl border border-line">
       <table>{children}</table>
     </div>
   ),
