@@ -115,7 +115,7 @@ func TestKeyLookups(t *testing.T) {
 	lookups("a key three seconds later", plain, now.Add(3*time.Second), 50, 1, nil)
 
 	// What a command beside the server did counts then too.
-	_, err = f.store.DB.DeleteKey(ctx, u.ID, k.ID)
+	_, err = f.store.DeleteKey(ctx, u.ID, k.ID)
 	check(t, err)
 	lookups("a key that is gone", plain, now.Add(6*time.Second), 10, 10, account.ErrBadKey)
 }

@@ -213,7 +213,6 @@ func (s *Server) runEvents(w http.ResponseWriter, r *http.Request) error {
 // untilClose gives a context that also ends when the server lets streams go.
 func (s *Server) untilClose(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(parent)
-	stop := context.AfterFunc(ctx, func() {})
 	go func() {
 		select {
 		case <-s.stop:
@@ -221,7 +220,7 @@ func (s *Server) untilClose(parent context.Context) (context.Context, context.Ca
 		case <-ctx.Done():
 		}
 	}()
-	return ctx, func() { stop(); cancel() }
+	return ctx, cancel
 }
 
 // afterOf reads where a reader goes on: Last-Event-ID, else ?after=.

@@ -67,8 +67,8 @@ func New(c Config) *Server {
 	for _, rt := range s.routes() {
 		mux.Handle(rt.method+" "+rt.path, s.guarded(rt))
 	}
-	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, unknownRoute(mux, r)) })
-	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) { s.failOpenAI(w, r, unknownRoute(mux, r)) })
+	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, unknownRoute(mux, w, r)) })
+	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) { s.failOpenAI(w, r, unknownRoute(mux, w, r)) })
 	mux.HandleFunc("GET /health", s.health)
 	mux.Handle("/", c.Web)
 	s.handler = s.outer(mux)
@@ -212,7 +212,7 @@ func (s *Server) identify(r *http.Request, g guard) (account.Identity, error) {
 }
 
 // unknownRoute tells a wrong method from a path that does not exist.
-func unknownRoute(mux *http.ServeMux, r *http.Request) error {
+func unknownRoute(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) error {
 	var allowed []string
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		probe := &http.Request{Method: method, URL: &url.URL{Path: r.URL.Path}, Host: r.Host}
@@ -221,7 +221,8 @@ func unknownRoute(mux *http.ServeMux, r *http.Request) error {
 		}
 	}
 	if len(allowed) > 0 {
-		return fault.New(fault.NotFound, "method_not_allowed", "This address takes %s only.", strings.Join(allowed, ", "))
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		return fault.New(fault.NotAllowed, "method_not_allowed", "This address takes %s only.", strings.Join(allowed, ", "))
 	}
 	return fault.New(fault.NotFound, "route_unknown", "There is nothing at %s %s.", r.Method, r.URL.Path)
 }

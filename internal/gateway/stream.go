@@ -78,7 +78,7 @@ func (t *Ticket) target() llm.Target {
 // the tokenizer's count is enough to believe it.
 func (t *Ticket) confirmed() bool {
 	counted := t.engine.options.Counter.Text(t.meter.text()) + t.meter.other()/4
-	if 2*counted >= t.cap {
+	if 2*counted >= t.cap*max(t.call.Request.N, 1) {
 		return true
 	}
 	t.meter.doubt()

@@ -145,7 +145,7 @@ func (h *Hub) Follow(ctx context.Context, run string, after int64, every time.Du
 			return err
 		}
 		if len(events) == 0 && l == nil {
-			return ErrGone
+			return h.ended(ctx, run, seen)
 		}
 		if len(events) == 0 {
 			if err := wait(ctx, nil, every, idle); err != nil {
@@ -153,6 +153,22 @@ func (h *Hub) Follow(ctx context.Context, run string, after int64, every time.Du
 			}
 		}
 	}
+}
+
+// ended tells a reader that has seen everything from one whose log is not kept
+// any more.
+func (h *Hub) ended(ctx context.Context, run string, seen int64) error {
+	if seen == 0 {
+		return ErrGone
+	}
+	last, err := h.store.EventsAfter(ctx, run, seen-1, 1)
+	if err != nil {
+		return fmt.Errorf("read the log of run %s: %w", run, err)
+	}
+	if len(last) == 1 && last[0].Seq == seen && last[0].Last {
+		return nil
+	}
+	return ErrGone
 }
 
 // wait blocks until more closes, ctx ends, or one heartbeat interval passed.

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -35,7 +36,14 @@ func connect(path string, pragmas string) (*conn, error) {
 		return nil, fmt.Errorf("load full-text search: %w", c.closeAfter(err))
 	}
 	const common = `PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA synchronous = FULL;`
-	if err := db.Exec(common + pragmas); err != nil {
+	// Turning a fresh file to WAL needs it alone, and SQLite does not wait for
+	// that: two commands that start together would meet here.
+	err = db.Exec(common + pragmas)
+	for end := time.Now().Add(5 * time.Second); errors.Is(err, sqlite3.BUSY) && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+		err = db.Exec(common + pragmas)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("set up a connection to %s: %w", path, c.closeAfter(err))
 	}
 	return c, nil
