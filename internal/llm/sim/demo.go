@@ -42,7 +42,7 @@ func demoAnswer(question string) string {
 	fmt.Fprintf(&b, "You asked:\n\n> %s\n\n", quote(question))
 	fmt.Fprintf(&b, "### %s\n\n%s\n\n", pick([]string{"What to try next", "Three things to try", "Where to go from here"}), pick([]string{
 		"1. Ask the same question to **several models** and compare the answers side by side.\n2. Press *Stop* while I write: you pay only for what was delivered.\n3. Open the receipt below to see what this answer cost, and why.",
-		"- Add a provider's key on the admin page; its models appear at once, without a restart.\n- Select the parts of an answer you like and go on with them.\n- Close this tab and come back: the answer waits for you.",
+		"- Add a provider's key on the admin page; its models appear at once, without a restart.\n- Choose the answer you like best and go on with it.\n- Close this tab and come back: the answer waits for you.",
 		"- Reload the page in the middle of my answer: nothing is lost and nothing comes twice.\n- Send a longer question and watch the hold on your credits grow.\n- Call me from the OpenAI SDK: the model's name is `demo`.",
 	}))
 	words := len(strings.Fields(question))
