@@ -44,7 +44,7 @@ export default function Admin() {
             ))}
           </ul>
         </nav>
-        <div className="min-h-0 flex-1 overflow-y-auto px-4 pb-16 sm:px-6" tabIndex={0}>
+        <div className="relative min-h-0 flex-1 overflow-y-auto px-4 pb-16 sm:px-6" tabIndex={0}>
           <div className="mx-auto max-w-6xl">
             <Suspense fallback={<SkeletonRows />}>
               <Routes>

@@ -72,7 +72,7 @@ export function Page({ title, description, actions, wide, children }: { title: s
   return (
     <div className="flex h-full min-h-0 flex-col">
       <ShellHeader />
-      <div className="min-h-0 flex-1 overflow-y-auto px-4 pb-16 sm:px-6" tabIndex={0}>
+      <div className="relative min-h-0 flex-1 overflow-y-auto px-4 pb-16 sm:px-6" tabIndex={0}>
         <div className={cx("mx-auto w-full", wide ? "max-w-6xl" : "max-w-3xl")}>
           <div className="flex flex-wrap items-end justify-between gap-3 pt-2 pb-6">
             <div className="min-w-0">
@@ -127,7 +127,7 @@ export function Shell() {
 
   const close = () => openOverlay(undefined);
   return (
-    <div className="flex h-dvh overflow-hidden">
+    <div className="relative flex h-dvh overflow-hidden">
       <a href="#main" className="sr-only z-50 rounded-lg bg-ink px-4 py-2 text-on-ink focus:not-sr-only focus:fixed focus:top-2 focus:left-2">
         Skip to the page
       </a>

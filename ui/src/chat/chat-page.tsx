@@ -194,7 +194,7 @@ export default function ChatPage() {
       </ShellHeader>
       <h1 className="sr-only">{fresh ? "New chat" : title || "Chat"}</h1>
       <div className="relative min-h-0 flex-1">
-        <div ref={scroller} id="transcript" role="region" aria-label="Conversation" aria-live="off" tabIndex={0} className="h-full overflow-y-auto px-3 sm:px-6">
+        <div ref={scroller} id="transcript" role="region" aria-label="Conversation" aria-live="off" tabIndex={0} className="relative h-full overflow-y-auto px-3 sm:px-6">
           <div ref={content} className={fresh ? "flex min-h-full flex-col justify-center py-8" : "flex flex-col gap-7 py-5"}>
             {models.error && <ErrorBox error={models.error} title="The models could not be loaded." onRetry={() => void models.refetch()} />}
             {fresh && <Welcome name={me?.name.split(" ")[0] ?? ""} models={team.length} onPick={(text) => setOffered({ text, images: [] })} />}

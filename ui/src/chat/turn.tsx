@@ -105,7 +105,7 @@ export const Turn = memo(function Turn({ id, retries, phone, onSwitch }: Props) 
         className={cx(
           "mx-auto w-full",
           visible.length > 1
-            ? "grid snap-x scroll-px-1 auto-cols-[minmax(min(19.5rem,86vw),1fr)] grid-flow-col gap-3 overflow-x-auto px-px pt-1 pb-2 [&>*]:snap-start"
+            ? "relative grid snap-x scroll-px-1 auto-cols-[minmax(min(19.5rem,86vw),1fr)] grid-flow-col gap-3 overflow-x-auto px-px pt-1 pb-2 [&>*]:snap-start"
             : many ? "max-w-[56rem]" : "max-w-[52rem]",
         )}
         {...(visible.length > 1 ? { role: "group", "aria-label": "Answers side by side", tabIndex: 0 } : {})}

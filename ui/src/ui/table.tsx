@@ -23,7 +23,7 @@ interface Props<T> {
 export function Table<T>({ label, columns, rows, rowKey, more, loadingMore }: Props<T>) {
   return (
     <>
-      <div role="region" aria-label={label} tabIndex={0} className="overflow-x-auto rounded-2xl border border-line bg-surface">
+      <div role="region" aria-label={label} tabIndex={0} className="relative overflow-x-auto rounded-2xl border border-line bg-surface">
         <table className="w-full text-sm">
           <thead>
             <tr className="border-b border-line text-left text-[13px] text-muted">
