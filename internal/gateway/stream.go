@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"onemind/internal/credit"
@@ -111,9 +112,10 @@ func explain(model string, f *llm.Failure) error {
 	switch f.Class {
 	case llm.BadRequest:
 		e = fault.New(fault.Invalid, f.Class.String(), "%s refused the request: %s", model, f.Text)
-		if f.Status == 413 {
+		switch f.Status {
+		case http.StatusRequestEntityTooLarge:
 			e.Kind = fault.TooLarge
-		} else if f.Status == 422 {
+		case http.StatusUnprocessableEntity:
 			e.Kind = fault.Unprocessable
 		}
 		e.Field = f.Param

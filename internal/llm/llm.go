@@ -43,11 +43,13 @@ const (
 	Audio
 )
 
-var capabilityNames = [...]string{"streaming", "tools", "images", "json", "reasoning", "documents", "audio"}
+func capabilityNames() [7]string {
+	return [...]string{"streaming", "tools", "images", "json", "reasoning", "documents", "audio"}
+}
 
 // ParseCapability gives the capability of a name, or false.
 func ParseCapability(name string) (Capability, bool) {
-	for i, n := range capabilityNames {
+	for i, n := range capabilityNames() {
 		if n == name {
 			return 1 << i, true
 		}
@@ -58,7 +60,7 @@ func ParseCapability(name string) (Capability, bool) {
 // Names lists the capabilities in the set, in a fixed order.
 func (c Capability) Names() []string {
 	names := []string{}
-	for i, n := range capabilityNames {
+	for i, n := range capabilityNames() {
 		if c&(1<<i) != 0 {
 			names = append(names, n)
 		}
@@ -179,10 +181,10 @@ const (
 	Unreachable              // no connection
 )
 
-var classNames = [...]string{"provider_error", "provider_refused_request", "provider_key_refused", "provider_quota", "provider_rate_limited", "provider_overloaded", "provider_unknown_model", "provider_timeout", "provider_unreachable"}
-
 // String gives the class's stable code, such as "provider_timeout".
-func (c Class) String() string { return classNames[c] }
+func (c Class) String() string {
+	return [...]string{"provider_error", "provider_refused_request", "provider_key_refused", "provider_quota", "provider_rate_limited", "provider_overloaded", "provider_unknown_model", "provider_timeout", "provider_unreachable"}[c]
+}
 
 // Failure is a provider's failure.
 type Failure struct {

@@ -58,7 +58,9 @@ func New() (*Handler, error) {
 }
 
 // codings are the precompressed forms, best first.
-var codings = []struct{ name, suffix string }{{"br", ".br"}, {"gzip", ".gz"}}
+func codings() []struct{ name, suffix string } {
+	return []struct{ name, suffix string }{{"br", ".br"}, {"gzip", ".gz"}}
+}
 
 func open(dist fs.FS) (*Handler, error) {
 	h := &Handler{files: map[string]*file{}}
@@ -98,7 +100,7 @@ func read(dist fs.FS, name string) (*file, error) {
 	if strings.HasPrefix(name, "assets/") {
 		f.cache = immutable
 	}
-	for _, c := range codings {
+	for _, c := range codings() {
 		packed, err := fs.ReadFile(dist, name+c.suffix)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -167,7 +169,7 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	v := f.plain
 	if len(f.encoded) > 0 {
 		head.Set("Vary", "Accept-Encoding")
-		for _, c := range codings {
+		for _, c := range codings() {
 			if e, ok := f.encoded[c.name]; ok && accepts(r.Header.Get("Accept-Encoding"), c.name) {
 				v = e
 				head.Set("Content-Encoding", c.name)

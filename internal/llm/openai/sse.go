@@ -204,7 +204,7 @@ func (r *sse) dispatch() bool {
 // fill reads once, after making room.
 func (r *sse) fill() error {
 	if r.err != nil {
-		if r.err == io.EOF {
+		if errors.Is(r.err, io.EOF) {
 			r.closed = true
 			return nil
 		}

@@ -80,7 +80,7 @@ func (w *writer) serve(h http.Handler, r *http.Request) (err error) {
 	defer func() {
 		if p := recover(); p != nil { // as net/http does: a handler's panic is its own call's end
 			err = io.ErrUnexpectedEOF
-			if p != http.ErrAbortHandler {
+			if p != http.ErrAbortHandler { //nolint:errorlint // a panic's value, compared as net/http does
 				err = fmt.Errorf("the engine panicked: %v", p)
 			}
 			w.start(0, err)

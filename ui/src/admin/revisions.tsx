@@ -36,8 +36,8 @@ function Compare({ from, to, onClose }: { from: number; to: number; onClose: () 
             {!!c.fields?.length && (
               <dl className="mt-2 flex flex-col gap-1.5 text-[13px]">
                 {c.fields.map((f) => (
-                  <div key={f.field} className="grid gap-x-3 sm:grid-cols-[10rem_1fr]">
-                    <dt className="text-muted">{f.field}</dt>
+                  <div key={f.field} className="grid gap-x-3 sm:grid-cols-[14rem_1fr]">
+                    <dt className="break-all text-muted">{f.field}</dt>
                     <dd className="font-mono break-all">
                       {c.op !== "add" && <del className="rounded bg-danger-soft px-1 text-danger no-underline">{show(f.before)}</del>}
                       {c.op === "change" && " → "}

@@ -18,18 +18,21 @@ interface Sum {
   output: number;
   charge: number;
   cost: number;
+  /** Whether the cost of every row is known. */
+  known: boolean;
 }
 
 function sumBy(rows: UsageRow[], key: (row: UsageRow) => string): Sum[] {
   const sums = new Map<string, Sum>();
   for (const row of rows) {
     const k = key(row);
-    const sum = sums.get(k) ?? { key: k, requests: 0, input: 0, output: 0, charge: 0, cost: 0 };
+    const sum = sums.get(k) ?? { key: k, requests: 0, input: 0, output: 0, charge: 0, cost: 0, known: true };
     sum.requests += row.requests;
     sum.input += row.input_tokens;
     sum.output += row.output_tokens;
     sum.charge += row.charge_nano_usd;
-    sum.cost += row.cost_nano_usd;
+    if (row.cost_nano_usd === undefined) sum.known = false;
+    else sum.cost += row.cost_nano_usd;
     sums.set(k, sum);
   }
   return [...sums.values()];
@@ -84,7 +87,7 @@ export default function Usage() {
     const rows = usage.data?.items ?? [];
     const byDay = new Map(sumBy(rows, (r) => r.day.slice(0, 10)).map((s) => [s.key, s]));
     return {
-      perDay: everyDay(days).map((key) => byDay.get(key) ?? { key, requests: 0, input: 0, output: 0, charge: 0, cost: 0 }),
+      perDay: everyDay(days).map((key) => byDay.get(key) ?? { key, requests: 0, input: 0, output: 0, charge: 0, cost: 0, known: true }),
       perModel: sumBy(rows, (r) => r.model).sort((a, b) => b.charge - a.charge),
       all: sumBy(rows, () => "all")[0],
     };
@@ -106,11 +109,11 @@ export default function Usage() {
       <Loader list={usage}>
         {all ? (
           <>
-            <dl className="mb-4 grid grid-cols-2 gap-3 lg:grid-cols-4">
+            <dl className="mb-4 grid grid-cols-[repeat(auto-fit,minmax(9rem,1fr))] gap-3">
               <Figure name="Answers" value={count(all.requests)} />
               <Figure name="Charged" value={cents(all.charge)} />
-              <Figure name="Providers' cost" value={cents(all.cost)} />
-              <Figure name="Margin" value={cents(all.charge - all.cost)} />
+              {all.known && <Figure name="Providers' cost" value={cents(all.cost)} />}
+              {all.known ? <Figure name="Margin" value={cents(all.charge - all.cost)} /> : <Figure name="Tokens" value={tokens(all.input + all.output)} />}
             </dl>
             <Bars days={perDay} />
             <Table
@@ -123,8 +126,12 @@ export default function Usage() {
                 { head: "Input", right: true, cell: (m) => tokens(m.input) },
                 { head: "Output", right: true, cell: (m) => tokens(m.output) },
                 { head: "Charged (credits)", right: true, cell: (m) => credits(m.charge) },
-                { head: "Cost", right: true, cell: (m) => cents(m.cost) },
-                { head: "Margin", right: true, cell: (m) => cents(m.charge - m.cost) },
+                ...(all.known
+                  ? [
+                      { head: "Cost", right: true, cell: (m: Sum) => cents(m.cost) },
+                      { head: "Margin", right: true, cell: (m: Sum) => cents(m.charge - m.cost) },
+                    ]
+                  : []),
               ]}
             />
           </>

@@ -128,7 +128,8 @@ export interface UsageRow {
   input_tokens: number;
   output_tokens: number;
   charge_nano_usd: number;
-  cost_nano_usd: number;
+  /** What the provider charges; absent where it is not known. */
+  cost_nano_usd?: number;
 }
 
 export interface Instance {

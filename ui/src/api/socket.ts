@@ -51,6 +51,7 @@ export class Live {
   }
 
   follow(run: string) {
+    if (this.follows.has(run)) return;
     this.follows.add(run);
     if (this.open) this.send({ type: "follow", run, after: this.on.lastSeq(run) });
     else if (this.failures >= 2) this.stream(run);
@@ -69,7 +70,7 @@ export class Live {
     if (this.open) {
       this.send({ type: "unfollow", run });
       this.send({ type: "follow", run, after: this.on.lastSeq(run) });
-    } else if (this.streams.has(run)) {
+    } else if (this.failures >= 2) {
       this.stream(run);
     }
   }
@@ -96,11 +97,7 @@ export class Live {
     this.socket = socket;
     let opened = false;
     socket.onopen = () => {
-      opened = true;
-      this.failures = 0;
       this.lastFrame = Date.now();
-      for (const source of this.streams.values()) source.close();
-      this.streams.clear();
       for (const run of this.follows) this.send({ type: "follow", run, after: this.on.lastSeq(run) });
       clearInterval(this.pinger);
       this.pinger = setInterval(() => {
@@ -111,6 +108,13 @@ export class Live {
     };
     socket.onmessage = (message) => {
       this.lastFrame = Date.now();
+      if (!opened) {
+        // Only a frame proves that it works: some proxies accept the connection and then drop it.
+        opened = true;
+        this.failures = 0;
+        for (const source of this.streams.values()) source.close();
+        this.streams.clear();
+      }
       this.receive(JSON.parse(message.data as string) as Frame);
     };
     socket.onclose = () => {
@@ -119,7 +123,7 @@ export class Live {
       if (this.closed) return;
       if (!opened) this.failures++;
       this.on.status(false);
-      if (this.failures >= 2) for (const run of this.follows) this.stream(run);
+      if (this.failures >= 2) for (const run of this.follows) if (!this.streams.has(run)) this.stream(run);
       const limit = Math.min(30_000, 500 * 2 ** Math.min(this.failures, 6));
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.connect(), limit / 2 + Math.random() * limit);
@@ -165,7 +169,9 @@ export class Live {
     this.streams.set(run, source);
     source.onmessage = (message) => this.deliver(JSON.parse(message.data as string) as RunEvent);
     source.onerror = () => {
-      if (source.readyState === EventSource.CLOSED && this.follows.has(run)) this.on.lost(run, "stream_closed");
+      if (source.readyState !== EventSource.CLOSED || this.streams.get(run) !== source) return;
+      this.streams.delete(run);
+      if (this.follows.has(run)) this.on.lost(run, "stream_closed");
     };
   }
 }

@@ -12,7 +12,7 @@ async function reread(run: string) {
   try {
     const fresh = await get<Run>(`/api/runs/${run}`);
     putRun(fresh);
-    if (fresh.state === "running") setTimeout(() => live.follow(run), 1000);
+    if (fresh.state === "running") setTimeout(() => live.refollow(run), 1000);
   } catch {
     setTimeout(() => live.refollow(run), 3000);
   }

@@ -8,6 +8,7 @@ import { Dialog } from "../ui/dialog";
 import { Toasts } from "../ui/toast";
 import { useMedia } from "../ui/use-media";
 import { BalancePill } from "./balance";
+import { Boundary } from "./boundary";
 import { live, useOnline } from "./live";
 import { Sidebar } from "./sidebar";
 
@@ -148,9 +149,11 @@ export function Shell() {
           </p>
         )}
         <div className="min-h-0 flex-1">
-          <Suspense fallback={null}>
-            <Outlet />
-          </Suspense>
+          <Boundary at={pathname}>
+            <Suspense fallback={null}>
+              <Outlet />
+            </Suspense>
+          </Boundary>
         </div>
       </main>
       <Suspense fallback={null}>

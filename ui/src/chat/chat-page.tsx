@@ -10,6 +10,7 @@ import { ShellHeader } from "../app/shell";
 import { useMedia } from "../ui/use-media";
 import { ErrorBox, Skeleton } from "../ui/bits";
 import { Button } from "../ui/button";
+import { cx } from "../ui/cx";
 import { selectAnswers, startRun, stopRun } from "./actions";
 import { Announcer } from "./announcer";
 import type { Slot } from "./answer-column";
@@ -72,10 +73,10 @@ function turnsOf(detail: ConversationDetail | undefined): { id: string; retries:
 
 function PendingTurn({ pending, names, onRetry, onDrop }: { pending: Pending; names: string[]; onRetry: () => void; onDrop: () => void }) {
   return (
-    <div className="mx-auto flex w-full max-w-[80rem] flex-col gap-2">
+    <div className={cx("mx-auto flex w-full flex-col gap-2", names.length > 1 ? "max-w-[80rem]" : "max-w-[52rem]")}>
       <Prompt text={pending.body.prompt} images={pending.body.images} />
       {pending.problem ? (
-        <div className="flex flex-col gap-2">
+        <div className="mx-auto flex w-full max-w-[52rem] flex-col gap-2">
           <ErrorBox error={pending.problem} title="This was not sent." />
           <div className="flex gap-2">
             <Button size="sm" variant="primary" onClick={onRetry}>

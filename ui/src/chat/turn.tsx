@@ -78,7 +78,7 @@ export const Turn = memo(function Turn({ id, retries, phone, onSwitch }: Props) 
 
   return (
     <article aria-label={`Question: ${run.prompt.slice(0, 80)}`} className="flex flex-col gap-3">
-      <div className="mx-auto w-full max-w-[80rem]">
+      <div className={cx("mx-auto w-full", many ? "max-w-[80rem]" : "max-w-[52rem]")}>
         <Prompt text={run.prompt} images={run.images} />
       </div>
       {many && single !== undefined && (
