@@ -191,9 +191,6 @@ func (s *Server) runEvents(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	sse := newEventWriter(w)
-	if !run.FinishedAt.IsZero() && run.Seq > 0 && after >= run.Seq {
-		return sse.comment("nothing new")
-	}
 	ctx, cancel := s.untilClose(r.Context())
 	defer cancel()
 	err = s.Chats.Follow(ctx, userOf(r), run.ID, after, heartbeat, func(events []replay.Event) error {
@@ -206,6 +203,9 @@ func (s *Server) runEvents(w http.ResponseWriter, r *http.Request) error {
 	}, func() error { return sse.comment("keep-alive") })
 	if errors.Is(err, replay.ErrGone) && !sse.started {
 		return err
+	}
+	if err == nil && !sse.started {
+		return sse.comment("nothing new") // the reader had seen everything
 	}
 	return nil // the reader is gone, or goes on elsewhere
 }

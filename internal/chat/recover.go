@@ -44,11 +44,6 @@ func (c *Chats) Delivered(ctx context.Context, h credit.Hold) (int64, error) {
 
 // replay brings a run that was never finished up to the end of its log.
 func (c *Chats) replay(ctx context.Context, run *Run) error {
-	for i := range run.Answers {
-		if run.Answers[i].State == Waiting || run.Answers[i].State == Streaming {
-			run.Answers[i].Text, run.Answers[i].Reasoning = "", ""
-		}
-	}
 	fresh := *run
 	fresh.Answers = append([]Answer(nil), run.Answers...)
 	for i := range fresh.Answers {

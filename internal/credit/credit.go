@@ -48,18 +48,17 @@ type Hold struct {
 
 // Terms are what settling a hold needs when its owner is gone.
 type Terms struct {
-	RequestID   string       `json:"request_id"`
-	Run         string       `json:"run,omitempty"` // the chat run it belongs to, if any
-	Model       string       `json:"model"`
-	Provider    string       `json:"provider"`
-	Version     string       `json:"price_version"`
-	Rates       money.Rates  `json:"rates"`
-	Markup      int64        `json:"markup_bp"`
-	Revision    int64        `json:"revision"`
-	InputTokens int64        `json:"input_tokens"` // our count of the input
-	Key         string       `json:"key,omitempty"`
-	Cap         int64        `json:"cap"`
-	Worst       money.Amount `json:"-"`
+	RequestID   string      `json:"request_id"`
+	Run         string      `json:"run,omitempty"` // the chat run it belongs to, if any
+	Model       string      `json:"model"`
+	Provider    string      `json:"provider"`
+	Version     string      `json:"price_version"`
+	Rates       money.Rates `json:"rates"`
+	Markup      int64       `json:"markup_bp"`
+	Revision    int64       `json:"revision"`
+	InputTokens int64       `json:"input_tokens"` // our count of the input
+	Key         string      `json:"key,omitempty"`
+	Cap         int64       `json:"cap"`
 }
 
 // Kind is why a ledger entry exists.

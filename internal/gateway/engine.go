@@ -108,6 +108,9 @@ func (t *Ticket) Revision() int64 { return t.revision }
 // Cap is the number of output tokens the hold covers.
 func (t *Ticket) Cap() int64 { return t.cap }
 
+// most is the output tokens of all the answers a request asks for together.
+func (t *Ticket) most() int64 { return t.cap * max(t.call.Request.N, 1) }
+
 // Refusal is the admission's answer for one call of several.
 type Refusal struct {
 	Index int

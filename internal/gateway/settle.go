@@ -99,7 +99,7 @@ func (t *Ticket) count(result llm.Result) (input, output int64) {
 	if result.Text != "" {
 		return input, counter.Text(result.Text)
 	}
-	return input, min(t.meter.tokens(counter), t.cap*max(t.call.Request.N, 1))
+	return input, min(t.meter.tokens(counter), t.most())
 }
 
 // codeOf gives an error's stable code, for the receipt.

@@ -30,7 +30,7 @@ func (t *Ticket) Stream(ctx context.Context, emit func(*llm.Event) error) (Answe
 	defer cancel()
 	var gone error
 	result, err := t.provider().Stream(call, t.target(), t.call.Request, func(ev *llm.Event) error {
-		if t.meter.add(ev, t.engine.options.Now().Sub(t.started)); t.meter.over(t.cap*max(t.call.Request.N, 1)) && t.confirmed() {
+		if t.meter.add(ev, t.engine.options.Now().Sub(t.started)); t.meter.over(t.most()) && t.confirmed() {
 			return errCapped
 		}
 		if err := emit(ev); err != nil {
@@ -79,7 +79,7 @@ func (t *Ticket) target() llm.Target {
 // the tokenizer's count is enough to believe it.
 func (t *Ticket) confirmed() bool {
 	counted := t.engine.options.Counter.Text(t.meter.text()) + t.meter.other()/4
-	if 2*counted >= t.cap*max(t.call.Request.N, 1) {
+	if 2*counted >= t.most() {
 		return true
 	}
 	t.meter.doubt()
