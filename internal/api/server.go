@@ -282,7 +282,7 @@ func (s *Server) slow(r *http.Request, name string) error {
 	v, err := s.Limits.Take(r.Context(), time.Now(), []limit.Bucket{
 		{Key: "signin:address:" + addressOf(r), Scope: "address", Max: 60, Take: 1},
 		{Key: "signin:account:" + strings.ToLower(name), Scope: "account", Max: 10, Take: 1},
-	})
+	}, limit.Lease{})
 	if err != nil {
 		return err
 	}

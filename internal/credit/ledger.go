@@ -9,6 +9,16 @@ import (
 	"onemind/internal/money"
 )
 
+// A Display keeps balances for a minute, to show them. It never authorises
+// anything.
+type Display interface {
+	// Shown gives a kept balance; ok is false when there is none to rely on.
+	Shown(ctx context.Context, user string) (b Balance, ok bool)
+	// Keep keeps a balance that was read after read; it is dropped when the user's
+	// balance has changed since.
+	Keep(ctx context.Context, user string, b Balance, read time.Time)
+}
+
 // Ledger is the Store with the rules around it: it tells whoever shows balances
 // that one changed, refuses grants that make no sense, and proves the books.
 type Ledger struct {

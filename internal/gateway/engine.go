@@ -149,18 +149,14 @@ func (e *Engine) Admit(ctx context.Context, calls ...Call) (Admission, error) {
 		return adm, nil
 	}
 	var err error
-	if adm.Verdict, err = e.limits.Take(ctx, e.options.Now(), buckets(snap, adm.Tickets)); err != nil {
+	if adm.Verdict, err = e.limits.Take(ctx, e.options.Now(), buckets(snap, adm.Tickets), lease(calls[0], units)); err != nil {
 		return Admission{}, fmt.Errorf("take limits: %w", err)
 	}
 	if !adm.Verdict.OK {
 		return Admission{Verdict: adm.Verdict, Revision: snap.Revision}, adm.Verdict.Err()
 	}
-	release, err := e.lease(ctx, calls[0], units)
-	if err != nil {
-		return Admission{Verdict: adm.Verdict, Revision: snap.Revision}, err
-	}
 	e.hold(ctx, adm.Tickets, refuse)
-	e.share(adm.Tickets, release)
+	e.share(adm.Tickets, adm.Verdict.Release)
 	return adm, nil
 }
 
@@ -225,20 +221,12 @@ func buckets(snap *catalog.Snapshot, tickets []*Ticket) []limit.Bucket {
 	return append(list, limit.Bucket{Key: "ratelimit:global", Scope: "global", Max: snap.Settings.GlobalRequestsPerMinute, Take: total})
 }
 
-// lease takes one concurrency lease per call.
-func (e *Engine) lease(ctx context.Context, c Call, n int64) (func(), error) {
-	most := c.Plan.ConcurrentAnswers
-	if most == 0 {
-		return func() {}, nil
+// lease asks for one of the user's places per call.
+func lease(c Call, n int64) limit.Lease {
+	if c.Plan.ConcurrentAnswers == 0 {
+		return limit.Lease{}
 	}
-	release, ok, err := e.limits.Acquire(ctx, "answers:{"+c.User+"}", n, most)
-	if err != nil {
-		return nil, fmt.Errorf("take leases: %w", err)
-	}
-	if !ok {
-		return nil, limit.ErrConcurrent(most)
-	}
-	return release, nil
+	return limit.Lease{Key: "answers:{" + c.User + "}", N: n, Max: c.Plan.ConcurrentAnswers}
 }
 
 // share gives every admitted ticket a part of the release: the leases go back

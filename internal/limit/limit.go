@@ -5,7 +5,6 @@ package limit
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"onemind/internal/fault"
@@ -28,37 +27,49 @@ type State struct {
 	Reset     time.Duration // until the window has slid far enough for the bucket to be full again, at most two minutes
 }
 
-// Verdict is the answer for all of a call's buckets.
+// Lease is a number of places under one key that a call keeps while it runs.
+// The zero Lease asks for none.
+type Lease struct {
+	Key string // such as "answers:{42}"
+	N   int64  // places this call needs
+	Max int64  // places there are; 0 means no bound, but they are counted
+}
+
+// Verdict is the answer for all of a call's buckets and its lease.
 type Verdict struct {
 	OK     bool
 	States []State // one per limited bucket, in the order asked
 	Denied int     // index into States of the first bucket that refused, -1 if none
 	Retry  time.Duration
+	// Crowded says that the lease refused, and Places how many there are.
+	Crowded bool
+	Places  int64
+	// Degraded says that this instance decided alone, with its share of each limit.
+	Degraded bool
+	// Release gives the lease back. It is never nil and may be called more than once.
+	Release func()
 }
 
-// Limiter decides. Take is all or nothing and atomic over every bucket.
+// Limiter decides. Take is all or nothing and atomic over every bucket and the
+// lease. Time is the limiter's own where instances share one: now is what a
+// limiter that stands alone goes by.
 type Limiter interface {
-	Take(ctx context.Context, now time.Time, buckets []Bucket) (Verdict, error)
-	// Acquire takes n of max leases under key until release is called, or
-	// reports ok=false with nothing taken. Release may be called more than once.
-	Acquire(ctx context.Context, key string, n, max int64) (release func(), ok bool, err error)
+	Take(ctx context.Context, now time.Time, buckets []Bucket, lease Lease) (Verdict, error)
 }
 
 // Err builds the refusal of a verdict: 429 with the scope, the limit and when
-// to try again.
+// to try again; nil when the call may go ahead.
 func (v Verdict) Err() error {
 	if v.OK {
 		return nil
+	}
+	if v.Crowded {
+		e := fault.New(fault.Limited, "too_many_answers", "You already have %d answers under way, the most your plan allows at once.", v.Places)
+		e.Field = "concurrent_answers"
+		return e.After(2 * time.Second)
 	}
 	s := v.States[v.Denied]
 	e := fault.New(fault.Limited, "rate_limited", "The limit of %d per minute for scope %s is reached.", s.Max, s.Scope)
 	e.Field = s.Scope
 	return e.After(max(v.Retry, time.Second))
-}
-
-// ErrConcurrent builds the refusal of a lease.
-func ErrConcurrent(max int64) error {
-	e := fault.New(fault.Limited, "too_many_answers", "%s", fmt.Sprintf("You already have %d answers under way, the most your plan allows at once.", max))
-	e.Field = "concurrent_answers"
-	return e.After(2 * time.Second)
 }

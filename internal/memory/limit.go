@@ -36,24 +36,37 @@ func NewLimiter() *Limiter {
 	return &Limiter{now: map[string]int64{}, last: map[string]int64{}, leases: map[string]int64{}}
 }
 
-// Take takes from all buckets or from none; see limit.Limiter.
-func (l *Limiter) Take(_ context.Context, now time.Time, buckets []limit.Bucket) (limit.Verdict, error) {
+// Take takes from all buckets and the lease or from none; see limit.Limiter.
+func (l *Limiter) Take(_ context.Context, now time.Time, buckets []limit.Bucket, lease limit.Lease) (limit.Verdict, error) {
+	v := limit.Verdict{OK: true, Denied: -1, Release: func() {}}
 	limited := 0
 	for i := range buckets {
 		if buckets[i].Max > 0 {
 			limited++
 		}
 	}
-	v := limit.Verdict{OK: true, Denied: -1}
-	if limited == 0 {
+	if limited == 0 && lease.N == 0 {
 		return v, nil
 	}
-	v.States = make([]limit.State, limited)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	gone := l.turn(now.UnixMilli())
-	// Take from one after the other, so that a key that is named twice counts
-	// twice, and give back when one refuses.
+	if limited > 0 {
+		v.States = make([]limit.State, limited)
+		gone := l.turn(now.UnixMilli())
+		l.takeAll(&v, buckets, lease, gone)
+		l.report(&v, buckets, gone)
+	} else {
+		l.crowd(&v, lease)
+	}
+	if v.OK && lease.N > 0 {
+		v.Release = l.keep(lease)
+	}
+	return v, nil
+}
+
+// takeAll takes from one bucket after the other, so that a key that is named
+// twice counts twice, and gives back when one of them or the lease refuses.
+func (l *Limiter) takeAll(v *limit.Verdict, buckets []limit.Bucket, lease limit.Lease, gone int64) {
 	taken := len(buckets)
 	for i := range buckets {
 		b := &buckets[i]
@@ -69,11 +82,32 @@ func (l *Limiter) Take(_ context.Context, now time.Time, buckets []limit.Bucket)
 			l.now[b.Key] = w.now + units(b.Take)
 		}
 	}
+	if v.OK {
+		l.crowd(v, lease)
+	}
 	if !v.OK {
 		l.giveBack(buckets[:taken])
 	}
-	l.report(&v, buckets, gone)
-	return v, nil
+}
+
+// crowd refuses a lease for which there are too few places.
+func (l *Limiter) crowd(v *limit.Verdict, lease limit.Lease) {
+	if lease.N < 0 || lease.Max > 0 && l.leases[lease.Key]+lease.N > lease.Max {
+		v.OK, v.Crowded, v.Places = false, true, lease.Max
+	}
+}
+
+// Count counts what another limiter has granted, so that this one, should it
+// have to decide alone, goes on from there. It refuses nothing.
+func (l *Limiter) Count(now time.Time, buckets []limit.Bucket) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.turn(now.UnixMilli())
+	for i := range buckets {
+		if b := &buckets[i]; b.Max > 0 && b.Take > 0 {
+			l.now[b.Key] = min(l.now[b.Key]+units(b.Take), most)
+		}
+	}
 }
 
 // turn moves on to the minute of now and gives the milliseconds of it that are
@@ -117,7 +151,7 @@ func (l *Limiter) report(v *limit.Verdict, buckets []limit.Bucket, gone int64) {
 		}
 		w := window{l.last[b.Key], l.now[b.Key], gone}
 		v.States[at] = limit.State{Scope: b.Scope, Max: b.Max, Remaining: w.free(bound(b.Max)), Reset: w.reset()}
-		if !v.OK && !w.fits(units(b.Take), bound(b.Max)) {
+		if !v.OK && !v.Crowded && !w.fits(units(b.Take), bound(b.Max)) {
 			if v.Denied < 0 {
 				v.Denied = at
 			}
@@ -175,23 +209,14 @@ func slide(before, room int64) int64 {
 	return minute - room*minute/before
 }
 
-// Acquire takes leases; see limit.Limiter. With max 0 there is no limit, but
-// they are counted, for when there is one again.
-func (l *Limiter) Acquire(_ context.Context, key string, n, max int64) (release func(), ok bool, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if n < 0 || max > 0 && l.leases[key]+n > max {
-		return func() {}, false, nil
-	}
-	l.leases[key] += n
-	var once sync.Once
-	return func() {
-		once.Do(func() {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			if l.leases[key] -= n; l.leases[key] <= 0 {
-				delete(l.leases, key)
-			}
-		})
-	}, true, nil
+// keep takes a lease and gives what returns it.
+func (l *Limiter) keep(lease limit.Lease) (release func()) {
+	l.leases[lease.Key] += lease.N
+	return sync.OnceFunc(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.leases[lease.Key] -= lease.N; l.leases[lease.Key] <= 0 {
+			delete(l.leases, lease.Key)
+		}
+	})
 }

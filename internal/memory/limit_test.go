@@ -32,7 +32,7 @@ func BenchmarkTake(b *testing.B) {
 		if i++; i%8000 == 0 {
 			now = now.Add(30 * time.Second)
 		}
-		if _, err := l.Take(b.Context(), now, calls[i%len(calls)]); err != nil {
+		if _, err := l.Take(b.Context(), now, calls[i%len(calls)], limit.Lease{}); err != nil {
 			b.Fatal(err)
 		}
 	}

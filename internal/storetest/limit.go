@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/big"
 	"sync"
@@ -11,6 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"onemind/internal/fault"
 	"onemind/internal/limit"
 )
 
@@ -27,12 +29,13 @@ func Limiter(t *testing.T, open func(*testing.T) limit.Limiter) {
 	t.Run("unlimited and one key twice", func(t *testing.T) { limiterOddBuckets(t, open(t)) })
 	t.Run("race", func(t *testing.T) { limiterRace(t, open(t)) })
 	t.Run("leases", func(t *testing.T) { limiterLeases(t, open(t)) })
+	t.Run("together", func(t *testing.T) { limiterTogether(t, open(t)) })
 	t.Run("model", func(t *testing.T) { limiterModel(t, open) })
 }
 
 func take(t testing.TB, l limit.Limiter, at time.Time, buckets ...limit.Bucket) limit.Verdict {
 	t.Helper()
-	v, err := l.Take(context.Background(), at, buckets)
+	v, err := l.Take(context.Background(), at, buckets, limit.Lease{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +153,7 @@ func limiterRace(t *testing.T, l limit.Limiter) {
 	var racers sync.WaitGroup
 	for range 200 {
 		racers.Go(func() {
-			v, err := l.Take(context.Background(), epoch(), []limit.Bucket{user, everyone})
+			v, err := l.Take(context.Background(), epoch(), []limit.Bucket{user, everyone}, limit.Lease{})
 			if err != nil {
 				t.Error(err)
 			} else if v.OK {
@@ -171,11 +174,11 @@ func limiterLeases(t *testing.T, l limit.Limiter) {
 	ctx := context.Background()
 	acquire := func(n, most int64) (func(), bool) {
 		t.Helper()
-		release, ok, err := l.Acquire(ctx, "answers:{lease}", n, most)
-		if err != nil || release == nil {
-			t.Fatalf("acquire: %v", err)
+		v, err := l.Take(ctx, epoch(), nil, limit.Lease{Key: "answers:{lease}", N: n, Max: most})
+		if err != nil || v.Release == nil || v.OK == v.Crowded {
+			t.Fatalf("lease: %+v, %v", v, err)
 		}
-		return release, ok
+		return v.Release, v.OK
 	}
 	three, ok := acquire(3, 5)
 	if !ok {
@@ -200,9 +203,9 @@ func limiterLeases(t *testing.T, l limit.Limiter) {
 	var racers sync.WaitGroup
 	for range 100 {
 		racers.Go(func() {
-			if _, ok, err := l.Acquire(ctx, "answers:{racers}", 1, 15); err != nil {
+			if v, err := l.Take(ctx, epoch(), nil, limit.Lease{Key: "answers:{racers}", N: 1, Max: 15}); err != nil {
 				t.Error(err)
-			} else if ok {
+			} else if v.OK {
 				won.Add(1)
 			}
 		})
@@ -212,6 +215,40 @@ func limiterLeases(t *testing.T, l limit.Limiter) {
 		t.Errorf("%d leases of 15", won.Load())
 	}
 }
+
+// Buckets and lease are one decision: when either refuses, neither is taken.
+func limiterTogether(t *testing.T, l limit.Limiter) {
+	ctx := context.Background()
+	b := []limit.Bucket{{Key: "ratelimit:{together}", Scope: "user", Max: 3, Take: 1}}
+	lease := limit.Lease{Key: "answers:{together}", N: 1, Max: 1}
+	ask := func(what string) limit.Verdict {
+		t.Helper()
+		v, err := l.Take(ctx, epoch(), b, lease)
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		return v
+	}
+	first := ask("first")
+	if !first.OK || first.States[0].Remaining != 2 {
+		t.Fatalf("first: %+v", first)
+	}
+	if v := ask("crowded"); v.OK || !v.Crowded || v.Places != 1 || v.Denied != -1 || v.States[0].Remaining != 2 || !errors.Is(v.Err(), errAnswers) {
+		t.Errorf("the only place is taken: %+v, %v", v, v.Err())
+	}
+	first.Release()
+	b[0].Take = 3
+	if v := ask("over the limit"); v.OK || v.Crowded || v.Denied != 0 {
+		t.Errorf("three of two left: %+v", v)
+	}
+	b[0].Take = 2
+	if v := ask("what is left"); !v.OK || v.States[0].Remaining != 0 {
+		t.Errorf("a refused call took the place or a unit: %+v", v)
+	}
+}
+
+// errAnswers is the refusal of a lease.
+var errAnswers = &fault.Error{Code: "too_many_answers"}
 
 // limiterModel compares every decision with the definition, in exact fractions.
 func limiterModel(t *testing.T, open func(*testing.T) limit.Limiter) {
@@ -242,7 +279,7 @@ func limiterModel(t *testing.T, open func(*testing.T) limit.Limiter) {
 				after.Add(after, new(big.Rat).SetInt64(b.Take))
 				want = want && (b.Max == 0 || after.Cmp(new(big.Rat).SetInt64(b.Max)) <= 0)
 			}
-			v, err := l.Take(context.Background(), now, buckets)
+			v, err := l.Take(context.Background(), now, buckets, limit.Lease{})
 			if err != nil {
 				t.Fatal(err)
 			}
