@@ -1,7 +1,8 @@
 # OneMind. `make` lists the targets.
 #
-# Two tools are needed: Go and Node. `make test` also needs a Chromium and, for
-# the race detector, a C compiler; `make deps` installs the former on Debian.
+# Two tools are needed: Go and Node. `make test` also needs Postgres, PgBouncer,
+# Redis, HAProxy, a Chromium and, for the race detector, a C compiler; `make deps`
+# installs all but the last on Debian.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -20,7 +21,7 @@ export npm_config_fund := false
 export npm_config_audit := false
 export npm_config_update_notifier := false
 
-GO_DIRS := $(wildcard cmd internal bench)
+GO_DIRS := $(wildcard cmd internal bench cluster deploy)
 GO_PACKAGES := $(GO_DIRS:%=./%/...)
 
 # A folder is newer than the page when a file in it was removed.
@@ -36,6 +37,10 @@ help: ## List the targets
 .PHONY: run
 run: build ## Set up, build and start on http://localhost:8080
 	bin/onemind serve
+
+.PHONY: cluster
+cluster: build deps ## Start N=3 instances with Postgres, PgBouncer, Redis and HAProxy on PORT=8080
+	go run ./cluster -n $(or $(N),3) -port $(or $(PORT),8080)
 
 .PHONY: build
 build: ui ## Leave bin/onemind with the web app inside
@@ -66,7 +71,7 @@ e2e: build deps $(E2E_READY) ## Run the browser tests and the OpenAI SDK tests
 	cd e2e && npm run test:sdk
 
 .PHONY: deps
-deps: ## Install what the browser tests need (Debian's chromium), if missing
+deps: ## Install what the tests and the cluster need (Debian's Postgres, PgBouncer, Redis, HAProxy, Chromium), if missing
 	@.ci/deps
 
 .PHONY: clean
@@ -91,7 +96,7 @@ vet: ui # the page is embedded, so that it has to be there
 	go vet $(GO_PACKAGES)
 
 .PHONY: test-go
-test-go: ui
+test-go: ui deps
 	@if command -v "$$(go env CC)" >/dev/null; then \
 		echo "go test -race $(GO_PACKAGES)"; CGO_ENABLED=1 go test -race $(GO_PACKAGES); \
 	else \

@@ -39,12 +39,17 @@ func main() {
 	binary := flag.String("binary", "bin/onemind", "the binary to measure")
 	length := flag.Duration("time", 4*time.Second, "length of one measurement")
 	rounds := flag.Int("rounds", 3, "rounds; medians are shown")
+	instances := flag.Int("instances", 0, "measure an installation of so many instances instead")
+	people := flag.Int("people", 1000, "with -instances: how many are signed in")
+	starts := flag.Int("starts", 30, "with -instances: runs begun per second")
 	flag.Parse()
 	var err error
-	switch *role {
-	case "upstream":
+	switch {
+	case *instances > 0:
+		err = measureFleet(fleetOptions{*binary, *instances, *people, 200, *starts, *length})
+	case *role == "upstream":
 		err = serve(*addr, upstream())
-	case "proxy":
+	case *role == "proxy":
 		err = serve(*addr, plainProxy(*to))
 	default:
 		err = measure(*binary, *length, *rounds)
@@ -154,6 +159,18 @@ func (p *process) rss() float64 {
 	return 0
 }
 
+// benchCatalog has one model at the upstream and no limits.
+func benchCatalog(upstreamURL string) string {
+	return fmt.Sprintf(`providers:
+  - {id: local, name: Local, protocol: openai, base_url: %q, api_keys: [sk-test-0123456789], enabled: true, allow_private_address: true, max_concurrency: 2000}
+models:
+  - {id: bench, provider: local, upstream_id: bench, name: Bench, prices: {input: 0.15, output: 0.60}, context_window: 128000, max_output_tokens: 4096, capabilities: [streaming]}
+plans:
+  - {id: default, requests_per_minute: 0, requests_per_minute_per_provider: 0, concurrent_answers: 0}
+settings: {global_requests_per_minute: 1000000000}
+`, upstreamURL+"/v1")
+}
+
 // product starts OneMind on a fresh data directory with a user, a key and the
 // upstream as its provider.
 func product(binary, upstreamURL, dir string) (*process, time.Duration, error) {
@@ -163,15 +180,7 @@ func product(binary, upstreamURL, dir string) (*process, time.Duration, error) {
 	}
 	env := []string{"ONEMIND_DATA_DIR=" + dir, "ONEMIND_ADDR=" + addr, "ONEMIND_OPS_ADDR=off"}
 	catalog := filepath.Join(dir, "catalog.yaml")
-	yaml := fmt.Sprintf(`providers:
-  - {id: local, name: Local, protocol: openai, base_url: %q, api_keys: [sk-test-0123456789], enabled: true, allow_private_address: true, max_concurrency: 2000}
-models:
-  - {id: bench, provider: local, upstream_id: bench, name: Bench, prices: {input: 0.15, output: 0.60}, context_window: 128000, max_output_tokens: 4096, capabilities: [streaming]}
-plans:
-  - {id: default, requests_per_minute: 0, requests_per_minute_per_provider: 0, concurrent_answers: 0}
-settings: {global_requests_per_minute: 1000000000}
-`, upstreamURL+"/v1")
-	if err := os.WriteFile(catalog, []byte(yaml), 0o600); err != nil {
+	if err := os.WriteFile(catalog, []byte(benchCatalog(upstreamURL)), 0o600); err != nil {
 		return nil, 0, err
 	}
 	run := func(args ...string) (string, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"onemind/internal/account"
@@ -13,33 +14,37 @@ import (
 	"onemind/internal/catalog"
 	"onemind/internal/chat"
 	"onemind/internal/credit"
+	"onemind/internal/fleet"
 	"onemind/internal/gateway"
 	"onemind/internal/llm"
 	"onemind/internal/llm/count"
 	"onemind/internal/llm/openai"
 	"onemind/internal/llm/sim"
-	"onemind/internal/memory"
 	"onemind/internal/replay"
 	"onemind/internal/secret"
-	"onemind/internal/sqlite"
 )
 
-// watchEvery is how often an instance looks for a revision made beside it: by a
-// command, or by hand. In one file the question costs microseconds.
-const watchEvery = 200 * time.Millisecond
+// How often an instance looks for a revision that nobody told it of: made by a
+// command or by hand. In one file the question costs microseconds.
+const (
+	watchFile     = 200 * time.Millisecond
+	watchPostgres = 5 * time.Second
+)
 
 // books is what every command needs: the stores and the rules over them.
 type books struct {
 	config   *config
-	db       *sqlite.DB
+	stores   *stores
+	together *together
+	log      *slog.Logger
 	accounts *account.Accounts
 	catalog  *catalog.Catalog
 	ledger   *credit.Ledger
 	push     *api.Push
 }
 
-// open opens the books. Only `serve` holds the data directory alone; the other
-// commands work beside it.
+// open opens the books. Only `serve` holds an embedded data directory alone; the
+// other commands work beside it.
 func open(ctx context.Context, c *config, serving bool) (*books, error) {
 	keys, err := c.secretKey(secret.Generate)
 	if err != nil {
@@ -49,30 +54,34 @@ func open(ctx context.Context, c *config, serving bool) (*books, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ONEMIND_SECRET_KEY: %w", err)
 	}
-	opener := sqlite.OpenBeside
-	if serving {
-		opener = sqlite.Open
-	}
-	db, err := opener(ctx, c.database())
+	log := newLog(c)
+	t := newTogether(api.NewID("boot"), log)
+	s, err := openStores(ctx, c, serving, t.live, log)
 	if err != nil {
 		return nil, err
 	}
-	b := &books{config: c, db: db, push: api.NewPush()}
-	b.ledger = credit.NewLedger(db, b.push.Balance)
-	b.catalog = catalog.New(catalog.Config{Store: db.Catalog(), Sealer: box, Poll: watchEvery, Env: os.Getenv, Builtin: c.get("ONEMIND_CONFIG_SOURCE") == "builtin",
-		OnChange: func(s *catalog.Snapshot) { b.push.Catalog(s.Revision) }})
-	if err := b.catalog.Start(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("load the catalog: %w", err), db.Close())
+	b := &books{config: c, stores: s, together: t, log: log, push: api.NewPush()}
+	t.books, t.stores = b, s
+	t.crew = fleet.New(fleet.Config{Self: t.self, Boot: t.boot, Presences: s.presences, Buses: s.buses, Hear: t.hear, Log: log})
+	b.ledger = credit.NewLedger(s.database, s.display, t.balanceChanged)
+	poll := watchFile
+	if c.postgres() {
+		poll = watchPostgres
 	}
-	b.accounts = account.New(db, db, box.MACs, func(e account.Ended) {
-		if e.KeyID == "" {
-			b.push.End(e.User, e.SessionHash)
-		}
-	})
+	b.catalog = catalog.New(catalog.Config{Store: s.catalog, Sealer: box, Poll: poll, Env: os.Getenv, Builtin: c.get("ONEMIND_CONFIG_SOURCE") == "builtin",
+		Saved: t.saved, OnChange: func(s *catalog.Snapshot) { b.push.Catalog(s.Revision); t.crew.BeatNow() }})
+	b.accounts = account.New(s.accounts, s.sessions, box.MACs, t.accountChanged, t.fresh)
+	if err := b.catalog.Start(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("load the catalog: %w", err), s.close())
+	}
 	return b, nil
 }
 
-func (b *books) close() error { return b.db.Close() }
+// close tells what is not told yet and closes the stores.
+func (b *books) close() error {
+	b.together.last(context.Background())
+	return b.stores.close()
+}
 
 // parse reads a chat request in the neutral form, for package chat.
 func parse(body []byte) (*llm.Request, error) {
@@ -86,35 +95,40 @@ func parse(body []byte) (*llm.Request, error) {
 // app is a whole instance.
 type app struct {
 	*books
-	engine *gateway.Engine
-	hub    *replay.Hub
-	chats  *chat.Chats
-	server *api.Server
-	log    *slog.Logger
-	boot   string
+	engine  *gateway.Engine
+	hub     *replay.Hub
+	chats   *chat.Chats
+	server  *api.Server
+	started time.Time
+
+	monthsAhead atomic.Int64 // partitions that are there; see partitions
 }
 
 // assemble wires an instance. Every arrow of docs/architecture.md is made here.
-func assemble(b *books, log *slog.Logger, started time.Time) (*app, error) {
+func assemble(b *books, started time.Time) (*app, error) {
 	page, err := newPage()
 	if err != nil {
 		return nil, err
 	}
-	a := &app{books: b, log: log, boot: api.NewID("boot")}
+	a := &app{books: b, started: started}
+	b.together.app = a
 	counter := count.New()
-	limits := memory.NewLimiter()
 	dialects := llm.Registry{
 		"openai": openai.New(openai.Options{UserAgent: "OneMind/" + version}),
 		"demo":   openai.New(openai.Options{Transport: sim.Transport(sim.Demo())}),
 	}
-	a.engine = gateway.New(b.catalog, limits, b.ledger, dialects, gateway.Options{Owner: a.boot, Counter: counter, Observe: a.observe})
-	a.hub = replay.NewHub(b.db)
-	a.chats = chat.New(chat.Config{Store: b.db, Hub: a.hub, Events: b.db, Engine: a.engine, Catalog: b.catalog, Ledger: b.ledger,
-		Counter: counter, Parse: parse, Owner: a.boot, NewID: api.NewID, Log: log,
-		Renamed: func(user string, c chat.Conversation) { b.push.Title(user, c.ID, c.Title) }})
+	a.engine = gateway.New(b.catalog, b.stores.limits, b.ledger, dialects, gateway.Options{Owner: b.together.boot, Counter: counter, Observe: a.observe})
+	a.hub = replay.NewHub(b.stores.replay)
+	chats := chat.Config{Store: b.stores.database, Hub: a.hub, Engine: a.engine, Catalog: b.catalog, Ledger: b.ledger,
+		Counter: counter, Parse: parse, Owner: b.together.boot, NewID: api.NewID, Log: b.log,
+		Renamed: func(user string, c chat.Conversation) { b.push.Title(user, c.ID, c.Title) }}
+	if len(b.stores.buses) > 0 {
+		chats.Elsewhere = b.together.stopElsewhere
+	}
+	a.chats = chat.New(chats)
 	a.server = api.New(api.Config{Accounts: b.accounts, Catalog: b.catalog, Chats: a.chats, Ledger: b.ledger, Engine: a.engine,
-		Limits: limits, Web: page, Push: b.push, Log: log, Instance: instanceName(b.config), Version: version,
-		Public: b.config.get("ONEMIND_PUBLIC_URL"), Started: started})
+		Limits: b.stores.limits, Web: page, Push: b.push, Log: b.log, Instance: instanceName(b.config), Boot: b.together.boot, Version: version,
+		Public: b.config.get("ONEMIND_PUBLIC_URL"), Started: started, Instances: b.together.crew.Instances})
 	return a, nil
 }
 
@@ -140,10 +154,14 @@ func instanceName(c *config) string {
 	return "onemind"
 }
 
-// recover settles and ends what a process that died left open. The embedded
-// store belongs to one process, so every other owner is gone.
+// gone is the answer to "does that owner still serve?" where this process is the
+// only one there can be.
+func gone(string) bool { return false }
+
+// recover settles and ends what a process that died left open, where this is
+// the only process: every other owner is gone. Among several instances that
+// takes watching them for a while, which sweep does.
 func (a *app) recover(ctx context.Context) error {
-	gone := func(string) bool { return false }
 	for {
 		settled, err := a.engine.Abandoned(ctx, time.Now(), gone, a.chats.Delivered)
 		if err != nil {

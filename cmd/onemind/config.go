@@ -30,8 +30,13 @@ func settings() []setting {
 		{name: "ONEMIND_ADDR", flag: "addr", value: ":8080", help: "Address the product listens on."},
 		{name: "ONEMIND_OPS_ADDR", flag: "ops-addr", value: "127.0.0.1:9464", help: "Address of metrics, profiles, livez and readyz; keep it private. `off` closes it."},
 		{name: "ONEMIND_DATA_DIR", flag: "data-dir", value: "./data", help: "Directory of the database and the generated secret key."},
-		{name: "DATABASE_URL", secret: true, help: "Database: `sqlite:PATH`; empty means onemind.db in the data directory."},
-		{name: "ONEMIND_SECRET_KEY", secret: true, help: "Key-encryption keys, base64 of 32 bytes each, newest first, comma between. Generated into the data directory when empty."},
+		{name: "DATABASE_URL", secret: true, help: "Database: `sqlite:PATH` or `postgres://…`, through a transaction pooler or not; empty means onemind.db in the data directory."},
+		{name: "DATABASE_DIRECT_URL", secret: true, help: "The same Postgres without a pooler, for LISTEN and migrations; needed when DATABASE_URL goes through one."},
+		{name: "DATABASE_REPLICA_URL", secret: true, help: "A read replica of it, for history, search, usage and lists; empty means none."},
+		{name: "REDIS_URL", secret: true, help: "What instances share: `redis://…` or `rediss://…`; hosts of a cluster with commas between. Empty means in process, for one instance."},
+		{name: "ONEMIND_SINGLE_INSTANCE", value: "false", allowed: []string{"false", "true"}, help: "`true` lets one instance run on Postgres without Redis."},
+		{name: "ONEMIND_MIGRATE", flag: "migrate", value: "true", allowed: []string{"true", "false"}, help: "`false`: `serve` refuses an old schema instead of bringing it up to date."},
+		{name: "ONEMIND_SECRET_KEY", secret: true, help: "Key-encryption keys, base64 of 32 bytes each, newest first, comma between; the same on every instance. Generated into the data directory when empty and the database is SQLite."},
 		{name: "ONEMIND_HOLD_TTL", value: "15m", help: "After this long any instance settles a hold whose owner is gone."},
 		{name: "ONEMIND_PUBLIC_URL", help: "URL people use, such as https://ai.example.org; https makes the session cookie secure."},
 		{name: "ONEMIND_CONFIG_SOURCE", value: "database", allowed: []string{"database", "builtin"}, help: "`builtin` serves the built-in catalog instead of the database: the rollback switch."},
@@ -120,18 +125,57 @@ func (c *config) check() error {
 	if url := c.values["ONEMIND_PUBLIC_URL"]; url != "" && !strings.HasPrefix(url, "http://") && !strings.HasPrefix(url, "https://") {
 		return fmt.Errorf("ONEMIND_PUBLIC_URL: must begin with http:// or https://, not %q", url)
 	}
-	if url := c.values["DATABASE_URL"]; url != "" && !strings.HasPrefix(url, "sqlite:") {
-		scheme, _, _ := strings.Cut(url, ":")
-		return fmt.Errorf("DATABASE_URL: this build supports sqlite:PATH only, not %s", scheme)
+	if err := c.checkStores(); err != nil {
+		return err
 	}
 	if (c.values["ONEMIND_ADMIN_EMAIL"] == "") != (c.values["ONEMIND_ADMIN_PASSWORD"] == "") {
 		return errors.New("ONEMIND_ADMIN_EMAIL and ONEMIND_ADMIN_PASSWORD: set both or neither")
 	}
-	if os.Getenv("REDIS_URL") != "" {
-		return errors.New("REDIS_URL: this build keeps its state in process; unset it")
+	return nil
+}
+
+// isPostgres tells whether a URL names a Postgres.
+func isPostgres(url string) bool {
+	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
+}
+
+// checkStores refuses combinations of stores that would lose or split state.
+func (c *config) checkStores() error {
+	url := c.values["DATABASE_URL"]
+	if url != "" && !strings.HasPrefix(url, "sqlite:") && !isPostgres(url) {
+		scheme, _, _ := strings.Cut(url, ":")
+		return fmt.Errorf("DATABASE_URL: must begin with sqlite: or postgres://, not %s", scheme)
+	}
+	for _, name := range []string{"DATABASE_DIRECT_URL", "DATABASE_REPLICA_URL"} {
+		if v := c.values[name]; v != "" && !isPostgres(v) {
+			return fmt.Errorf("%s: must begin with postgres://", name)
+		}
+	}
+	if redis := c.values["REDIS_URL"]; redis != "" && !strings.HasPrefix(redis, "redis://") && !strings.HasPrefix(redis, "rediss://") {
+		return errors.New("REDIS_URL: must begin with redis:// or rediss://")
+	}
+	if !c.postgres() {
+		for _, name := range []string{"DATABASE_DIRECT_URL", "DATABASE_REPLICA_URL", "REDIS_URL"} {
+			if c.values[name] != "" {
+				return fmt.Errorf("%s: is for an installation on Postgres; set DATABASE_URL=postgres://… too, or unset it", name)
+			}
+		}
+		return nil
+	}
+	if c.values["ONEMIND_SECRET_KEY"] == "" {
+		return errors.New("ONEMIND_SECRET_KEY: is required with Postgres, the same on every instance; make one with: openssl rand -base64 32")
+	}
+	if c.values["REDIS_URL"] == "" && c.values["ONEMIND_SINGLE_INSTANCE"] != "true" {
+		return errors.New("REDIS_URL: several instances need a Redis to share limits and sessions; set it, or set ONEMIND_SINGLE_INSTANCE=true if there is only this one")
 	}
 	return nil
 }
+
+// postgres tells whether the database is a Postgres.
+func (c *config) postgres() bool { return isPostgres(c.get("DATABASE_URL")) }
+
+// alone tells whether this is the only instance there is.
+func (c *config) alone() bool { return c.get("REDIS_URL") == "" }
 
 func (c *config) get(name string) string { return c.values[name] }
 

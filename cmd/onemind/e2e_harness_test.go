@@ -52,6 +52,7 @@ type instance struct {
 	exited chan struct{}
 	log    *safeBuffer
 	client *http.Client
+	env    []string // beside what every instance has
 }
 
 type safeBuffer struct {
@@ -78,15 +79,27 @@ func newInstance(t *testing.T, o sim.Options, models ...string) *instance {
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
-	in := &instance{t: t, dir: t.TempDir(), sim: sim.New(o), log: &safeBuffer{}}
-	upstream := httptest.NewServer(in.sim)
+	scripted := sim.New(o)
+	upstream := httptest.NewServer(scripted)
+	in := stopped(t, scripted)
+	t.Cleanup(func() {
+		upstream.CloseClientConnections()
+		upstream.Close()
+	})
+	in.must(in.apply(testCatalog(upstream.URL, noLimits, models)))
+	in.start()
+	return in
+}
+
+// stopped is an instance that is not started yet.
+func stopped(t *testing.T, scripted *sim.Server) *instance {
+	t.Helper()
+	in := &instance{t: t, dir: t.TempDir(), sim: scripted, log: &safeBuffer{}}
 	transport := &http.Transport{MaxIdleConnsPerHost: 2000}
 	in.client = &http.Client{Transport: transport, Timeout: 2 * within}
 	t.Cleanup(func() {
 		in.kill()
 		transport.CloseIdleConnections()
-		upstream.CloseClientConnections()
-		upstream.Close()
 		if strings.Contains(in.log.String(), "DATA RACE") {
 			t.Error("the server has a data race")
 		}
@@ -102,19 +115,23 @@ func newInstance(t *testing.T, o sim.Options, models ...string) *instance {
 	in.addr = listener.Addr().String()
 	in.url = "http://" + in.addr
 	listener.Close()
+	return in
+}
 
+// noLimits is a plan and settings under which only money refuses anything.
+const noLimits = "plans:\n  - {id: default, requests_per_minute: 0, requests_per_minute_per_provider: 0, concurrent_answers: 0}\n" +
+	"settings: {markup_percent: 30, default_plan: default, signup_credits: 0, global_requests_per_minute: 0}\n"
+
+// testCatalog is a catalog file with one provider, its models, and what limits them.
+func testCatalog(upstream, limits string, models []string) string {
 	var y strings.Builder
 	fmt.Fprintf(&y, "providers:\n  - id: sim\n    name: Scripted\n    protocol: openai\n    base_url: %s/v1\n    api_keys: [sk-test]\n    enabled: true\n"+
-		"    allow_private_address: true\n    max_concurrency: 5000\n    timeouts: {connect: 5s, first_token: 120s, idle: 120s}\nmodels:\n", upstream.URL)
+		"    allow_private_address: true\n    max_concurrency: 5000\n    timeouts: {connect: 5s, first_token: 120s, idle: 120s}\nmodels:\n", upstream)
 	for _, m := range models {
 		fmt.Fprintf(&y, "  - {id: %s, provider: sim, upstream_id: %s, name: %s, prices: %s, context_window: 128000, max_output_tokens: 4096, capabilities: [streaming, tools, images, json], state: active}\n",
 			m, m, m, testPrices)
 	}
-	y.WriteString("plans:\n  - {id: default, requests_per_minute: 0, requests_per_minute_per_provider: 0, concurrent_answers: 0}\n" +
-		"settings: {markup_percent: 30, default_plan: default, signup_credits: 0, global_requests_per_minute: 0}\n")
-	in.must(in.apply(y.String()))
-	in.start()
-	return in
+	return y.String() + limits
 }
 
 // apply runs `catalog apply` over a text.
@@ -129,11 +146,12 @@ func (in *instance) apply(yaml string) (string, string, int) {
 func (in *instance) command(args ...string) *exec.Cmd {
 	c := exec.Command(os.Args[0], args...)
 	for _, pair := range os.Environ() {
-		if !strings.HasPrefix(pair, "ONEMIND_") && !strings.HasPrefix(pair, "DATABASE_") {
+		if !strings.HasPrefix(pair, "ONEMIND_") && !strings.HasPrefix(pair, "DATABASE_") && !strings.HasPrefix(pair, "REDIS_") {
 			c.Env = append(c.Env, pair)
 		}
 	}
 	c.Env = append(c.Env, "ONEMIND_TEST_MAIN=1", "ONEMIND_DATA_DIR="+in.dir, "ONEMIND_ADDR="+in.addr, "ONEMIND_OPS_ADDR=off")
+	c.Env = append(c.Env, in.env...)
 	return c
 }
 

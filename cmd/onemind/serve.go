@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"os"
-	"runtime"
 	"strings"
 	"time"
 
@@ -45,9 +44,8 @@ func newLog(c *config) *slog.Logger {
 // serve runs an instance until ctx ends, then drains it.
 func serve(ctx context.Context, c *config) error {
 	started := time.Now()
-	log := newLog(c)
 	for _, w := range c.Warned {
-		log.Warn(w)
+		newLog(c).Warn(w)
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.get("ONEMIND_ADDR"))
 	if err != nil {
@@ -57,9 +55,11 @@ func serve(ctx context.Context, c *config) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	a, err := assemble(b, log, started)
-	if err == nil {
-		err = a.recover(ctx)
+	a, err := assemble(b, started)
+	if err == nil && c.alone() {
+		if err = b.together.onlyOne(ctx); err == nil {
+			err = a.recover(ctx)
+		}
 	}
 	if err == nil {
 		err = a.firstAdmin(ctx, listener.Addr())
@@ -67,6 +67,7 @@ func serve(ctx context.Context, c *config) error {
 	if err != nil {
 		return errors.Join(err, listener.Close(), b.close())
 	}
+	log := b.log
 	server := &http.Server{Handler: a.server, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 	log.Info("serving", "url", localURL(listener.Addr()), "version", version, "revision", b.catalog.Snapshot().Revision, "start", time.Since(started).Round(time.Millisecond))
@@ -75,7 +76,8 @@ func serve(ctx context.Context, c *config) error {
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBackground()
 	var keepers errgroup.Group
-	for _, run := range []func(context.Context) error{b.accounts.Run, b.catalog.Watch, a.engine.Run, a.hub.Run, a.sweep} {
+	for _, run := range append(b.stores.keeps, b.accounts.Run, b.catalog.Watch, a.engine.Run, a.hub.Run, a.sweep, a.partitions,
+		b.together.crew.Run, b.together.run, b.together.tellAll, b.together.watch) {
 		keepers.Go(func() error { return run(background) })
 	}
 	group.Go(func() error {
@@ -110,28 +112,6 @@ func (a *app) drain(server *http.Server, timeout time.Duration) error {
 	return nil
 }
 
-// sweep settles holds that were left open by this process too, should a
-// settlement ever get lost.
-func (a *app) sweep(ctx context.Context) error {
-	ttl := a.config.duration("ONEMIND_HOLD_TTL")
-	ticker := time.NewTicker(min(ttl, time.Minute))
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case now := <-ticker.C:
-			n, err := a.engine.Abandoned(ctx, now.Add(-ttl), func(owner string) bool { return owner == a.boot }, a.chats.Delivered)
-			if err != nil && ctx.Err() == nil {
-				a.log.Error("sweeping abandoned holds failed", "err", err)
-			}
-			if n > 0 {
-				a.log.Warn("settled abandoned holds", "holds", n)
-			}
-		}
-	}
-}
-
 // firstAdmin makes the first administrator from the environment, or prints the
 // one-time link.
 func (a *app) firstAdmin(ctx context.Context, addr net.Addr) error {
@@ -150,7 +130,7 @@ func (a *app) firstAdmin(ctx context.Context, addr net.Addr) error {
 	if base == "" {
 		base = localURL(addr)
 	}
-	fmt.Fprintf(os.Stderr, "\n  No users yet. Make the first administrator here (the link works once):\n  %s/setup?token=%s\n\n", base, a.accounts.NewSetupToken())
+	fmt.Fprintf(os.Stderr, "\n  No users yet. Make the first administrator here (the link works once):\n  %s/setup?token=%s\n\n", base, a.accounts.SetupToken())
 	return nil
 }
 
@@ -190,25 +170,4 @@ func (a *app) ops(ctx context.Context, addr string) error {
 		return err
 	}
 	return nil
-}
-
-// metrics writes the few figures this instance knows, in Prometheus's text form.
-func (a *app) metrics(w http.ResponseWriter, _ *http.Request) {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
-	stats := a.db.Stats()
-	for _, g := range []struct {
-		name, kind string
-		value      int64
-	}{
-		{"onemind_open_answers", "gauge", a.engine.OpenAnswers()},
-		{"onemind_catalog_revision", "gauge", a.catalog.Snapshot().Revision},
-		{"onemind_store_acts_total", "counter", stats.Acts},
-		{"onemind_store_commits_total", "counter", stats.Groups},
-		{"go_goroutines", "gauge", int64(runtime.NumGoroutine())},
-		{"go_memstats_heap_inuse_bytes", "gauge", int64(m.HeapInuse)}, //nolint:gosec // far below 2^63
-	} {
-		fmt.Fprintf(w, "# TYPE %s %s\n%s %d\n", g.name, g.kind, g.name, g.value)
-	}
 }

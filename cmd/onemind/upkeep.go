@@ -23,17 +23,25 @@ func (c *cli) migrate() *cobra.Command {
 			return c.print(map[string]bool{"ok": true}, "up to date\n")
 		})}
 	status := &cobra.Command{Use: "status", Short: "Show which migrations were run", Args: cobra.NoArgs,
-		RunE: c.with(func(ctx context.Context, b *books, _ []string) error {
-			list, err := b.db.Migrations(ctx)
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := c.load(cmd)
+			if err != nil {
+				return err
+			}
+			list, err := migrations(cmd.Context(), cfg)
 			if err != nil {
 				return err
 			}
 			var text strings.Builder
 			for _, m := range list {
-				fmt.Fprintf(&text, "%+v\n", m)
+				state := "not applied"
+				if !m.AppliedAt.IsZero() {
+					state = m.AppliedAt.Format(time.RFC3339)
+				}
+				fmt.Fprintf(&text, "%04d  %-12s %s\n", m.Version, m.Name, state)
 			}
 			return c.print(list, text.String())
-		})}
+		}}
 	up.AddCommand(status)
 	return up
 }
@@ -225,8 +233,15 @@ func diagnose(ctx context.Context, cfg *config) []finding {
 		running = true
 		b, err = open(ctx, cfg, false)
 	}
-	add("database", err, cfg.database())
+	place := cfg.database()
+	if cfg.postgres() {
+		place = "Postgres answers, its schema fits"
+	}
+	add("database", err, place)
 	if err == nil {
+		for _, f := range sharedFindings(ctx, b) {
+			list = append(list, f)
+		}
 		report, err := b.ledger.Check(ctx)
 		if err == nil && !report.OK {
 			err = errors.New(strings.Join(report.Problems, "; "))
@@ -249,6 +264,36 @@ func diagnose(ctx context.Context, cfg *config) []finding {
 		add("port", nil, "a server is running on this data directory")
 	} else {
 		add("port", free(ctx, cfg.get("ONEMIND_ADDR")), cfg.get("ONEMIND_ADDR")+" is free")
+	}
+	return list
+}
+
+// sharedFindings looks at what instances share.
+func sharedFindings(ctx context.Context, b *books) (list []finding) {
+	if b.stores.pg != nil {
+		months, err := b.stores.pg.Partitions(ctx, time.Now())
+		f := finding{"partitions", err == nil && months >= fewestMonths, fmt.Sprintf("%d months of the ledger ahead", months)}
+		if err != nil {
+			f.Text = plain(err)
+		}
+		list = append(list, f)
+		if !b.stores.pg.Bus().Hears() {
+			list = append(list, finding{"notifications", true, "DATABASE_DIRECT_URL is not set: changes are heard of through Redis and the poll only"})
+		}
+	}
+	if r := b.stores.shared; r != nil {
+		lines, err := r.client.Check(ctx)
+		if err != nil {
+			return append(list, finding{"redis", false, plain(err)})
+		}
+		for _, line := range lines {
+			list = append(list, finding{"redis", true, line})
+		}
+	}
+	for _, i := range b.together.crew.Instances(ctx) {
+		if i.Boot != b.together.boot {
+			list = append(list, finding{"instance", i.Healthy && i.Problem == "", fmt.Sprintf("%s serves revision %d %s", i.Name, i.Revision, i.Problem)})
+		}
 	}
 	return list
 }

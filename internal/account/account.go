@@ -18,6 +18,8 @@ var (
 	ErrBadKey      = fault.New(fault.Unauthenticated, "invalid_api_key", "Incorrect API key provided.")
 	ErrSuspended   = fault.New(fault.Forbidden, "account_suspended", "This account is suspended.")
 	ErrTaken       = fault.New(fault.Conflict, "email_taken", "There is an account with this e-mail address already.")
+	ErrEdited      = fault.New(fault.Conflict, "user_edited", "Somebody else changed this user at the same time. Try again.")
+	ErrLastAdmin   = fault.New(fault.Conflict, "last_admin", "This is the last active administrator.")
 	ErrNoUser      = fault.New(fault.NotFound, "user_unknown", "There is no such user.")
 	ErrNoKey       = fault.New(fault.NotFound, "key_unknown", "There is no such key.")
 	ErrNoSession   = fault.New(fault.NotFound, "session_unknown", "There is no such session.")
@@ -45,6 +47,9 @@ type User struct {
 	CreatedAt time.Time
 	SeenAt    time.Time
 }
+
+// ActiveAdmin tells whether the user is an administrator who can act.
+func (u User) ActiveAdmin() bool { return u.Role == Admin && !u.Suspended }
 
 // Limits are a user's own limits; nil fields leave the plan's.
 type Limits struct {
@@ -90,9 +95,16 @@ type Store interface {
 	CreateUser(ctx context.Context, u User) error
 	UserByID(ctx context.Context, id string) (User, error)       // or ErrNoUser
 	UserByEmail(ctx context.Context, email string) (User, error) // or ErrNoUser
+	// Identity is UserByID for finding out who asks: without the password's digest,
+	// and possibly kept for a moment, but never as it was before a change that this
+	// store made or was told of.
+	Identity(ctx context.Context, id string) (User, error)
 	Users(ctx context.Context, f Filter) ([]User, error)
-	// UpdateUser replaces name, role, suspended, plan, limits and password.
-	UpdateUser(ctx context.Context, u User) error
+	// UpdateUser replaces name, role, suspended, plan, limits and password of a user
+	// by those of u, if the row still says what was does; else ErrEdited: somebody
+	// was faster, here or on another instance. It reports ErrLastAdmin when was is
+	// an active administrator and the change would leave none.
+	UpdateUser(ctx context.Context, was, u User) error
 	CountUsers(ctx context.Context) (int64, error)
 
 	CreateKey(ctx context.Context, k Key) error

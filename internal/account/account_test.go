@@ -24,7 +24,7 @@ type fixture struct {
 	*account.Accounts
 	store *store
 	mu    sync.Mutex
-	over  []account.Ended
+	over  []account.Changed
 }
 
 // store is the real one; a hook runs after the method it is named for has read
@@ -59,6 +59,12 @@ func (s *store) SessionByHash(ctx context.Context, hash string) (account.Session
 
 func (s *store) UserByID(ctx context.Context, id string) (account.User, error) {
 	u, err := s.DB.UserByID(ctx, id)
+	run(&s.afterUser)
+	return u, err
+}
+
+func (s *store) Identity(ctx context.Context, id string) (account.User, error) {
+	u, err := s.DB.Identity(ctx, id)
 	run(&s.afterUser)
 	return u, err
 }
@@ -111,19 +117,19 @@ func open(t testing.TB) *fixture {
 		}
 	})
 	f := &fixture{store: &store{DB: db}}
-	f.Accounts = account.New(f.store, f.store, macs("one"), func(e account.Ended) {
+	f.Accounts = account.New(f.store, f.store, macs("one"), func(c account.Changed) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.over = append(f.over, e)
-	})
+		f.over = append(f.over, c)
+	}, nil)
 	return f
 }
 
-// ended tells whether somebody was told of e.
-func (f *fixture) ended(e account.Ended) bool {
+// told tells whether somebody was told of c.
+func (f *fixture) told(c account.Changed) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.Contains(f.over, e)
+	return slices.Contains(f.over, c)
 }
 
 // user makes a user without a password: that costs no hash.

@@ -12,36 +12,40 @@ import (
 	"time"
 )
 
-// Ended says that a session, a key or (when both are empty) all of a user's are over.
-type Ended struct{ User, SessionHash, KeyID string }
+// Changed says what is not as it was: a session or a key that is over or, when
+// both are empty, the user's row.
+type Changed struct{ User, SessionHash, KeyHash string }
 
 // Accounts is the rules of users, sessions and keys. What it ends is over at
-// once on this instance and within maxAge on every other.
+// once on this instance. On every other it is over as soon as that is told (see
+// SessionEnded and its neighbours), and within maxAge if it is not.
 type Accounts struct {
 	store    Store
 	sessions Sessions
 	mac      func([]byte) [][]byte
-	ended    func(Ended)
+	changed  func(Changed)
+	fresh    func() time.Duration
 	hasher   *hasher
 
 	bySession, byKey *cache
 	seen             *sightings
 
-	edits   sync.Mutex // users' rows are replaced whole: one edit at a time
+	making  sync.Mutex // of keys: one at a time
 	settled atomic.Bool
 
-	setup struct {
-		sync.Mutex
-		digest string // of the one-time token; empty: none
-	}
+	setup sync.Mutex
 }
 
 // New builds Accounts. mac gives the HMAC-SHA-256 of its argument under every
-// key-encryption key, the newest first; ended is told what is over and must not
-// block.
-func New(store Store, sessions Sessions, mac func([]byte) [][]byte, ended func(Ended)) *Accounts {
+// key-encryption key, the newest first; changed is told what is over or edited
+// and must not block. fresh says how long an identity may be remembered here:
+// longer than maxAge only while other instances' changes are told; nil: maxAge.
+func New(store Store, sessions Sessions, mac func([]byte) [][]byte, changed func(Changed), fresh func() time.Duration) *Accounts {
+	if fresh == nil {
+		fresh = func() time.Duration { return maxAge }
+	}
 	return &Accounts{
-		store: store, sessions: sessions, mac: mac, ended: ended, hasher: newHasher(),
+		store: store, sessions: sessions, mac: mac, changed: changed, fresh: fresh, hasher: newHasher(),
 		bySession: newCache(), byKey: newCache(), seen: newSightings(),
 	}
 }
@@ -69,6 +73,31 @@ func (a *Accounts) Run(ctx context.Context) error {
 			_ = a.sessions.DeleteStale(ctx, now.Add(-idleTime), now.Add(-absoluteTime)) // the next one does
 		}
 	}
+}
+
+// ForgetAll forgets every identity: what was told of them may have been missed.
+func (a *Accounts) ForgetAll() {
+	a.byKey.dropIf(func(*entry) bool { return true })
+	a.bySession.dropIf(func(*entry) bool { return true })
+}
+
+// SessionEnded forgets a session that another instance ended.
+func (a *Accounts) SessionEnded(hash string) {
+	var key sum
+	if n, err := hex.Decode(key[:], []byte(hash)); err == nil && n == len(key) {
+		a.bySession.drop(key)
+	}
+}
+
+// KeyRevoked forgets a key that another instance revoked.
+func (a *Accounts) KeyRevoked(hash string) {
+	a.byKey.dropIf(func(e *entry) bool { return e.id.Key != nil && e.id.Key.Hash == hash })
+}
+
+// UserChanged forgets what was known of a user whom another instance changed.
+func (a *Accounts) UserChanged(id string) {
+	a.byKey.dropUser(id)
+	a.bySession.dropUser(id)
 }
 
 func (a *Accounts) flush(ctx context.Context) error {

@@ -19,7 +19,7 @@ type Identity struct {
 
 // active loads a user who may act.
 func (a *Accounts) active(ctx context.Context, id string) (User, error) {
-	u, err := a.store.UserByID(ctx, id)
+	u, err := a.store.Identity(ctx, id)
 	if err != nil {
 		return User{}, fmt.Errorf("load the user: %w", err)
 	}
@@ -46,7 +46,7 @@ type entry struct {
 // instance, a command beside the server or plain SQL changed counts as well.
 const (
 	maxEntries = 20_000 // about 15 MB
-	maxAge     = 3 * time.Second
+	maxAge     = time.Second
 )
 
 // cache holds identities by the sum of their credential; only what the store
@@ -62,10 +62,10 @@ type cache struct {
 func newCache() *cache { return &cache{entries: map[sum]*entry{}} }
 
 // get finds a fresh entry, or nil and the epoch that put asks for.
-func (c *cache) get(key sum, now time.Time) (*entry, uint64) {
+func (c *cache) get(key sum, now time.Time, fresh time.Duration) (*entry, uint64) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	if e := c.entries[key]; e != nil && now.Sub(e.loaded) < maxAge {
+	if e := c.entries[key]; e != nil && now.Sub(e.loaded) < fresh {
 		return e, c.epoch
 	}
 	return nil, c.epoch
@@ -97,11 +97,15 @@ func (c *cache) drop(key sum) {
 // dropUser drops all of a user's entries. It reads every entry, which is rare
 // enough: it follows edits and revoked keys, not log-outs.
 func (c *cache) dropUser(user string) {
+	c.dropIf(func(e *entry) bool { return e.id.User.ID == user })
+}
+
+func (c *cache) dropIf(over func(*entry) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.epoch++
 	for key, e := range c.entries {
-		if e.id.User.ID == user {
+		if over(e) {
 			delete(c.entries, key)
 		}
 	}

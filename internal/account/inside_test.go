@@ -179,20 +179,20 @@ func TestCache(t *testing.T) {
 	key := func(n int) (k sum) { copy(k[:], fmt.Sprint(n)); return k }
 	entryOf := func(user string) *entry { return &entry{id: Identity{User: User{ID: user}}, loaded: now} }
 	for n := range maxEntries + 500 {
-		_, epoch := c.get(key(n), now)
+		_, epoch := c.get(key(n), now, maxAge)
 		c.put(key(n), entryOf(fmt.Sprint(n%2)), epoch)
 	}
 	if len(c.entries) != maxEntries {
 		t.Errorf("%d entries, want %d", len(c.entries), maxEntries)
 	}
 	last := key(maxEntries + 499)
-	if e, _ := c.get(last, now); e == nil {
+	if e, _ := c.get(last, now, maxAge); e == nil {
 		t.Error("the newest entry is gone")
 	}
-	if e, _ := c.get(last, now.Add(maxAge)); e != nil {
+	if e, _ := c.get(last, now.Add(maxAge), maxAge); e != nil {
 		t.Error("an entry is good for ever")
 	}
-	_, epoch := c.get(last, now)
+	_, epoch := c.get(last, now, maxAge)
 	c.dropUser("0")
 	c.put(last, entryOf("1"), epoch)
 	for k, e := range c.entries {
@@ -200,10 +200,10 @@ func TestCache(t *testing.T) {
 			t.Fatalf("%s is still there", e.id.User.ID)
 		}
 	}
-	_, epoch = c.get(last, now)
+	_, epoch = c.get(last, now, maxAge)
 	c.drop(last)
 	c.put(last, entryOf("1"), epoch)
-	if e, _ := c.get(last, now); e != nil {
+	if e, _ := c.get(last, now, maxAge); e != nil {
 		t.Error("a look-up that began before brought back what was dropped")
 	}
 }
@@ -243,7 +243,7 @@ func FuzzIdentifyKey(f *testing.F) {
 			return
 		}
 		// A text that is no key asks nobody: the store is not even there.
-		_, err := New(nil, nil, nil, nil).IdentifyKey(t.Context(), plain, time.Now())
+		_, err := New(nil, nil, nil, nil, nil).IdentifyKey(t.Context(), plain, time.Now())
 		if !errors.Is(err, ErrBadKey) {
 			t.Errorf("%q: %v", plain, err)
 		}

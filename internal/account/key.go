@@ -93,8 +93,8 @@ func (a *Accounts) CreateKey(ctx context.Context, user, name string) (Key, strin
 	if name == "" {
 		return fail(fault.Field("name", "is required"))
 	}
-	a.edits.Lock() // two at once could otherwise both take the last place
-	defer a.edits.Unlock()
+	a.making.Lock() // two at once could otherwise both take the last place
+	defer a.making.Unlock()
 	have, err := a.store.Keys(ctx, user)
 	if err != nil {
 		return fail(fmt.Errorf("list the keys: %w", err))
@@ -118,11 +118,12 @@ func (a *Accounts) Keys(ctx context.Context, user string) ([]Key, error) {
 
 // DeleteKey revokes a key of the user, or reports ErrNoKey.
 func (a *Accounts) DeleteKey(ctx context.Context, user, id string) error {
-	if _, err := a.store.DeleteKey(context.WithoutCancel(ctx), user, id); err != nil {
+	k, err := a.store.DeleteKey(context.WithoutCancel(ctx), user, id)
+	if err != nil {
 		return fmt.Errorf("revoke the key: %w", err)
 	}
-	a.byKey.dropUser(user) // by user: the sum of the plain key is not known
-	a.ended(Ended{User: user, KeyID: id})
+	a.KeyRevoked(k.Hash)
+	a.changed(Changed{User: user, KeyHash: k.Hash})
 	return nil
 }
 
@@ -134,7 +135,7 @@ func (a *Accounts) IdentifyKey(ctx context.Context, plain string, now time.Time)
 		return Identity{}, ErrBadKey
 	}
 	digest := sha256.Sum256([]byte(plain))
-	e, epoch := a.byKey.get(digest, now)
+	e, epoch := a.byKey.get(digest, now, a.fresh())
 	if e == nil {
 		if !wellFormed(plain) {
 			return Identity{}, ErrBadKey

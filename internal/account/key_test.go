@@ -38,7 +38,7 @@ func TestKeys(t *testing.T) {
 	}
 	fails(t, "somebody else's key", f.DeleteKey(ctx, bob.ID, k.ID), account.ErrNoKey)
 	check(t, f.DeleteKey(ctx, ann.ID, k.ID))
-	if !f.ended(account.Ended{User: ann.ID, KeyID: k.ID}) {
+	if !f.told(account.Changed{User: ann.ID, KeyHash: k.Hash}) {
 		t.Error("nobody was told that a key ended")
 	}
 	_, err = f.IdentifyKey(ctx, plain, now)
@@ -84,7 +84,7 @@ func TestKeyRotation(t *testing.T) {
 		keys []string
 		want error
 	}{{[]string{"two", "one"}, nil}, {[]string{"two"}, account.ErrBadKey}} {
-		rotated := account.New(f.store, f.store, macs(tt.keys...), func(account.Ended) {})
+		rotated := account.New(f.store, f.store, macs(tt.keys...), func(account.Changed) {}, nil)
 		_, err := rotated.IdentifyKey(ctx, plain, now)
 		fails(t, fmt.Sprint(tt.keys), err, tt.want)
 	}

@@ -128,7 +128,7 @@ func (a *Accounts) Identify(ctx context.Context, plain string, now time.Time) (I
 		return Identity{}, ErrSignedOut
 	}
 	digest := sha256.Sum256([]byte(plain))
-	e, epoch := a.bySession.get(digest, now)
+	e, epoch := a.bySession.get(digest, now, a.fresh())
 	if e == nil {
 		var err error
 		if e, err = a.loadSession(ctx, hex.EncodeToString(digest[:]), now); err != nil {
@@ -204,12 +204,8 @@ func (a *Accounts) Revoke(ctx context.Context, user, id string) error {
 	if err != nil {
 		return fmt.Errorf("end the session: %w", err)
 	}
-	var key sum
-	if n, err := hex.Decode(key[:], []byte(s.Hash)); err != nil || n != len(key) {
-		return fmt.Errorf("end the session: its hash is no SHA-256: %q", s.Hash)
-	}
-	a.bySession.drop(key)
-	a.ended(Ended{User: user, SessionHash: s.Hash})
+	a.SessionEnded(s.Hash)
+	a.changed(Changed{User: user, SessionHash: s.Hash})
 	return nil
 }
 
@@ -222,7 +218,7 @@ func (a *Accounts) RevokeOthers(ctx context.Context, user, keep string) error {
 	a.bySession.dropUser(user)
 	for _, s := range list {
 		if s.Hash != keep {
-			a.ended(Ended{User: user, SessionHash: s.Hash})
+			a.changed(Changed{User: user, SessionHash: s.Hash})
 		}
 	}
 	if err != nil {

@@ -69,7 +69,9 @@ func TestRehash(t *testing.T) {
 	salt := []byte("0123456789abcdef")
 	sum := argon2.IDKey([]byte(password), salt, 2, 1<<10, 1, 32)
 	u.Password = fmt.Sprintf("$argon2id$v=19$m=1024,t=2,p=1$%s$%s", base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(sum))
-	check(t, f.store.UpdateUser(ctx, u))
+	was := u
+	was.Password = ""
+	check(t, f.store.UpdateUser(ctx, was, u))
 	_, _, _, err := f.Login(ctx, u.Email, "wrong horse battery", account.Device{}, time.Now())
 	fails(t, "the wrong password", err, account.ErrCredentials)
 	for range 2 {
@@ -95,7 +97,9 @@ func TestRehashAtOnce(t *testing.T) {
 	twin, err = f.store.DB.UserByID(ctx, twin.ID)
 	check(t, err)
 	u.Password = twin.Password
-	f.store.afterCreate = func() { check(t, f.store.UpdateUser(ctx, u)) }
+	was, err := f.store.DB.UserByID(ctx, u.ID)
+	check(t, err)
+	f.store.afterCreate = func() { check(t, f.store.UpdateUser(ctx, was, u)) }
 	token, _, _, err := f.Login(ctx, u.Email, password, account.Device{}, time.Now())
 	check(t, err)
 	_, err = f.Identify(ctx, token, time.Now())
@@ -247,7 +251,7 @@ func TestEnd(t *testing.T) {
 					continue
 				}
 				fails(t, tt.what, err, account.ErrSignedOut)
-				if !f.ended(account.Ended{User: u.ID, SessionHash: x.s.Hash}) {
+				if !f.told(account.Changed{User: u.ID, SessionHash: x.s.Hash}) {
 					t.Error("nobody was told that a session ended")
 				}
 			}
@@ -274,7 +278,7 @@ func TestSuspend(t *testing.T) {
 	leave() // an administrator who closes the page does not stop half-way
 	_, err = f.Update(left, u.ID, account.Change{Suspended: ptr(true)})
 	check(t, err)
-	if !f.ended(account.Ended{User: u.ID}) {
+	if !f.told(account.Changed{User: u.ID}) {
 		t.Error("nobody was told of the suspension")
 	}
 	session, key = identify()

@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"crypto/subtle"
+	"encoding/base64"
 	"fmt"
 
 	"onemind/internal/fault"
@@ -23,13 +24,11 @@ func (a *Accounts) SetupNeeded(ctx context.Context) (bool, error) {
 	return n == 0, nil
 }
 
-// NewSetupToken makes the one-time token that opens Setup; an earlier one ends.
-func (a *Accounts) NewSetupToken() string {
-	plain, digest := secret()
-	a.setup.Lock()
-	defer a.setup.Unlock()
-	a.setup.digest = digest
-	return plain
+// SetupToken is the token that opens Setup until there is an administrator. It
+// is the same on every instance, because any of them may be asked, and only who
+// has the secret key can know it.
+func (a *Accounts) SetupToken() string {
+	return base64.RawURLEncoding.EncodeToString(a.mac([]byte("the first administrator"))[0])
 }
 
 // Setup makes the first administrator, once. Members who signed up before do
@@ -37,23 +36,18 @@ func (a *Accounts) NewSetupToken() string {
 func (a *Accounts) Setup(ctx context.Context, plain, email, password, name string) (User, error) {
 	a.setup.Lock() // to the end: of two who hold the link one gets in
 	defer a.setup.Unlock()
-	if a.setup.digest == "" || subtle.ConstantTimeCompare([]byte(a.setup.digest), []byte(digestOf(plain))) != 1 {
-		return User{}, fault.New(fault.Forbidden, "setup_token", "This set-up link is not valid any more. Start the server again for a new one.")
+	if subtle.ConstantTimeCompare([]byte(a.SetupToken()), []byte(plain)) != 1 {
+		return User{}, fault.New(fault.Forbidden, "setup_token", "This set-up link is not valid. The server prints the right one at its start.")
 	}
 	if password == "" {
 		return User{}, fault.Field("password", "is required")
 	}
-	exists, err := a.activeAdmin(ctx, "")
+	exists, err := a.anyAdmin(ctx, func(User) bool { return true }) // a suspended one too: the link is for the first
 	if err != nil {
 		return User{}, err
 	}
 	if exists {
-		a.setup.digest = ""
 		return User{}, fault.New(fault.Conflict, "setup_done", "There is an administrator already. Sign in.")
 	}
-	u, err := a.Create(ctx, NewUser{Email: email, Name: name, Role: Admin, Password: password})
-	if err == nil {
-		a.setup.digest = ""
-	}
-	return u, err
+	return a.Create(ctx, NewUser{Email: email, Name: name, Role: Admin, Password: password})
 }

@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/mail"
 	"strings"
@@ -101,25 +102,11 @@ type Change struct {
 // stays one.
 func (a *Accounts) Update(ctx context.Context, id string, c Change) (User, error) {
 	ctx = context.WithoutCancel(ctx) // half a suspension would leave sessions open
-	u, err := a.edit(ctx, id, func(u *User) error {
-		active := u.Role == Admin && !u.Suspended
-		if err := c.apply(u); err != nil {
-			return err
-		}
-		if !active || u.Role == Admin && !u.Suspended {
-			return nil
-		}
-		another, err := a.activeAdmin(ctx, id)
-		if err == nil && !another {
-			return fault.New(fault.Conflict, "last_admin", "This is the last active administrator.")
-		}
-		return err
-	})
+	u, err := a.edit(ctx, id, c.apply)
 	if err != nil {
 		return User{}, err
 	}
 	if c.Suspended != nil && *c.Suspended {
-		a.ended(Ended{User: id})
 		if err := a.sessions.DeleteSessions(ctx, id, ""); err != nil {
 			return User{}, fmt.Errorf("sign the user out: %w", err)
 		}
@@ -127,31 +114,43 @@ func (a *Accounts) Update(ctx context.Context, id string, c Change) (User, error
 	return shown(u), nil
 }
 
-// edit changes a user's row and gives it back. Rows are replaced whole, so that
-// edits wait for each other: a new password must not bring back the role that an
-// administrator took meanwhile.
+// editTries bounds how often an edit starts again because another was faster.
+const editTries = 20
+
+// edit changes a user's row and gives it back. Rows are replaced whole, so an
+// edit that another one overtook starts again: a new password must not bring
+// back the role that an administrator took meanwhile.
 func (a *Accounts) edit(ctx context.Context, id string, change func(*User) error) (User, error) {
-	a.edits.Lock()
-	defer a.edits.Unlock()
-	u, err := a.store.UserByID(ctx, id)
-	if err != nil {
-		return User{}, fmt.Errorf("load the user: %w", err)
+	for try := 1; ; try++ {
+		was, err := a.store.UserByID(ctx, id)
+		if err != nil {
+			return User{}, fmt.Errorf("load the user: %w", err)
+		}
+		u := was
+		if err := change(&u); err != nil {
+			return User{}, err
+		}
+		err = a.rewrite(ctx, was, u)
+		if errors.Is(err, ErrEdited) && try < editTries {
+			continue
+		}
+		return u, err
 	}
-	if err := change(&u); err != nil {
-		return User{}, err
-	}
-	// After an error too: the row may be written and only the reply lost.
-	defer a.byKey.dropUser(id)
-	defer a.bySession.dropUser(id)
-	if err := a.store.UpdateUser(ctx, u); err != nil {
-		return User{}, fmt.Errorf("change the user: %w", err)
-	}
-	return u, nil
 }
 
-// activeAdmin tells whether there is an administrator who can act, but for the
-// user with id except.
-func (a *Accounts) activeAdmin(ctx context.Context, except string) (bool, error) {
+// rewrite writes an edited row.
+func (a *Accounts) rewrite(ctx context.Context, was, u User) error {
+	// After an error too: the row may be written and only the reply lost.
+	defer a.changed(Changed{User: u.ID})
+	defer a.UserChanged(u.ID)
+	if err := a.store.UpdateUser(ctx, was, u); err != nil {
+		return fmt.Errorf("change the user: %w", err)
+	}
+	return nil
+}
+
+// anyAdmin tells whether there is an administrator of whom is says yes.
+func (a *Accounts) anyAdmin(ctx context.Context, is func(User) bool) (bool, error) {
 	const page = 200
 	for after := ""; ; {
 		users, err := a.store.Users(ctx, Filter{After: after, Limit: page})
@@ -159,7 +158,7 @@ func (a *Accounts) activeAdmin(ctx context.Context, except string) (bool, error)
 			return false, fmt.Errorf("look for administrators: %w", err)
 		}
 		for _, u := range users {
-			if u.ID != except && u.Role == Admin && !u.Suspended {
+			if u.Role == Admin && is(u) {
 				return true, nil
 			}
 			after = u.ID
@@ -170,6 +169,7 @@ func (a *Accounts) activeAdmin(ctx context.Context, except string) (bool, error)
 	}
 }
 
+// apply makes the change to a row.
 func (c Change) apply(u *User) error {
 	if c.Name != nil {
 		name, err := checkName(*c.Name)

@@ -84,7 +84,7 @@ type me struct {
 }
 
 func (s *Server) me(r *http.Request, u account.User) (me, error) {
-	b, err := s.Ledger.Balance(r.Context(), u.ID)
+	b, err := s.Ledger.Shown(r.Context(), u.ID)
 	if err != nil {
 		return me{}, err
 	}
@@ -308,7 +308,7 @@ type creditBalance struct {
 }
 
 func (s *Server) getCredits(w http.ResponseWriter, r *http.Request) error {
-	b, err := s.Ledger.Balance(r.Context(), userOf(r))
+	b, err := s.Ledger.Shown(r.Context(), userOf(r))
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"onemind/internal/catalog"
 	"onemind/internal/credit"
 	"onemind/internal/fault"
+	"onemind/internal/fleet"
 	"onemind/internal/money"
 )
 
@@ -334,8 +335,36 @@ type instance struct {
 	Version     string    `json:"version"`
 	OpenAnswers int64     `json:"open_answers"`
 	Healthy     bool      `json:"healthy"`
+	Problem     string    `json:"problem"` // what it works without; empty when all is well
+	SeenMS      int64     `json:"seen_ms"` // since it last spoke
+	This        bool      `json:"this"`    // the one that answers
+	Boot        string    `json:"boot"`    // unique to this start
 }
 
-func (s *Server) listInstances(w http.ResponseWriter, _ *http.Request) error {
-	return send(w, http.StatusOK, page[instance]{Items: []instance{{s.Instance, s.Catalog.Snapshot().Revision, s.Started, s.Version, s.Engine.OpenAnswers(), !s.draining.Load()}}})
+type instances struct {
+	Items    []instance     `json:"items"`
+	Revision int64          `json:"revision"` // the newest that any of them serves
+	Serving  int            `json:"serving"`  // how many serve it
+	Rollout  *fleet.Rollout `json:"rollout"`  // the last edit that reached everybody, and how long that took
+}
+
+// silentAfter is when an instance that says nothing counts as not healthy.
+const silentAfter = 10 * time.Second
+
+func (s *Server) listInstances(w http.ResponseWriter, r *http.Request) error {
+	out := instances{Items: []instance{}}
+	for _, i := range s.Instances(r.Context()) {
+		out.Items = append(out.Items, instance{i.Name, i.Revision, i.StartedAt, i.Version, i.OpenAnswers, i.Healthy && i.Age < silentAfter,
+			i.Problem, i.Age.Milliseconds(), i.Boot == s.Boot, i.Boot})
+		out.Revision = max(out.Revision, i.Revision)
+		if i.Rollout != nil && (out.Rollout == nil || i.Rollout.Revision > out.Rollout.Revision) {
+			out.Rollout = i.Rollout
+		}
+	}
+	for _, i := range out.Items {
+		if i.Revision == out.Revision {
+			out.Serving++
+		}
+	}
+	return send(w, http.StatusOK, out)
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -186,22 +185,20 @@ func (s *Server) runEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	run, err := s.Chats.Run(r.Context(), userOf(r), r.PathValue("id"))
-	if err != nil {
-		return err
-	}
 	sse := newEventWriter(w)
 	ctx, cancel := s.untilClose(r.Context())
 	defer cancel()
-	err = s.Chats.Follow(ctx, userOf(r), run.ID, after, heartbeat, func(events []replay.Event) error {
-		for i, e := range events {
-			if err := sse.event(strconv.AppendInt(nil, e.Seq, 10), e.Data, i < len(events)-1); err != nil {
-				return err
+	err = s.Chats.Follow(ctx, userOf(r), r.PathValue("id"), replay.Reader{After: after, Every: heartbeat,
+		Idle: func() error { return sse.comment("keep-alive") },
+		Emit: func(events []replay.Event) error {
+			for i, e := range events {
+				if err := sse.event(strconv.AppendInt(nil, e.Seq, 10), e.Data, i < len(events)-1); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
-	}, func() error { return sse.comment("keep-alive") })
-	if errors.Is(err, replay.ErrGone) && !sse.started {
+			return nil
+		}})
+	if err != nil && !sse.started && ctx.Err() == nil {
 		return err
 	}
 	if err == nil && !sse.started {

@@ -74,7 +74,24 @@ func (p *Push) Title(user, conversation, title string) {
 	})
 }
 
-// End closes the tabs of a session, or of all of a user's when session is empty.
-func (p *Push) End(user, session string) {
-	p.each(func(t *tab) bool { return t.user == user && (session == "" || t.session == session) }, func(t *tab) { t.ended = true })
+// End closes the tabs of a session.
+func (p *Push) End(session string) {
+	p.each(func(t *tab) bool { return t.session == session }, func(t *tab) { t.ended = true })
+}
+
+// EndAll closes all tabs of a user.
+func (p *Push) EndAll(user string) {
+	p.each(func(t *tab) bool { return t.user == user }, func(t *tab) { t.ended = true })
+}
+
+// Open tells whether a user has a tab open here.
+func (p *Push) Open(user string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for t := range p.tabs {
+		if t.user == user {
+			return true
+		}
+	}
+	return false
 }

@@ -97,7 +97,7 @@ func (s *Server) routes() []route {
 		{get, "/api/admin/audit", admin, s.listAudit, "Who changed what", nil, page[auditRow]{}},
 		{get, "/api/admin/usage", admin, s.getUsage, "Use by day and model", nil, page[credit.UsageRow]{}},
 		{get, "/api/admin/requests", admin, s.listRequests, "Receipts of everybody, newest first", nil, page[request]{}},
-		{get, "/api/admin/instances", admin, s.listInstances, "Instances and the revision they serve", nil, page[instance]{}},
+		{get, "/api/admin/instances", admin, s.listInstances, "Instances and the revision they serve", nil, instances{}},
 		{get, "/api/admin/ledger", admin, s.getLedger, "The proof of the books", nil, ledgerReport{}},
 
 		{get, "/openapi.json", anyone, s.openAPI, "This description", nil, nil},

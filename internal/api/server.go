@@ -22,6 +22,7 @@ import (
 	"onemind/internal/chat"
 	"onemind/internal/credit"
 	"onemind/internal/fault"
+	"onemind/internal/fleet"
 	"onemind/internal/gateway"
 	"onemind/internal/limit"
 )
@@ -38,9 +39,12 @@ type Config struct {
 	Push     *Push        // what open tabs are told
 	Log      *slog.Logger
 	Instance string // its name in admin's list
+	Boot     string // id of this start
 	Version  string
 	Public   string // public URL, empty: taken from the request
 	Started  time.Time
+	// Instances lists who serves, this instance included.
+	Instances func(context.Context) []fleet.Instance
 }
 
 // TestResult is what a provider's test found.
@@ -77,6 +81,9 @@ func New(c Config) *Server {
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// Draining tells whether Drain was called.
+func (s *Server) Draining() bool { return s.draining.Load() }
 
 // Drain makes /health say 503, so that load balancers look elsewhere.
 func (s *Server) Drain() { s.draining.Store(true) }
@@ -259,6 +266,10 @@ func (s *Server) planOf(u account.User) catalog.Plan {
 // rateHeaders writes what is left of each limit, as the IETF draft "RateLimit
 // header fields for HTTP" has it.
 func rateHeaders(h http.Header, v limit.Verdict) {
+	if v.Degraded {
+		// This instance decides alone, with its share of each limit.
+		h["X-Onemind-Limits"] = []string{"degraded"}
+	}
 	if len(v.States) == 0 {
 		return
 	}

@@ -114,9 +114,6 @@ func (k *socket) follow(ctx context.Context, f frame) error {
 	if f.After < 0 {
 		return fault.Field("after", "must be the number of an event")
 	}
-	if _, err := k.server.Chats.Run(ctx, k.tab.user, f.Run); err != nil {
-		return err
-	}
 	k.unfollow(f.Run)
 	ctx, cancel := context.WithCancel(ctx)
 	k.mu.Lock()
@@ -131,14 +128,15 @@ func (k *socket) follow(ctx context.Context, f frame) error {
 	}
 	k.work.Go(func() {
 		defer k.unfollowIf(f.Run, ctx, cancel)
-		err := k.server.Chats.Follow(ctx, k.tab.user, f.Run, f.After, time.Minute, func(events []replay.Event) error {
-			for _, e := range events {
-				if err := k.frame(ctx, e.Data); err != nil {
-					return err
+		err := k.server.Chats.Follow(ctx, k.tab.user, f.Run, replay.Reader{After: f.After, Every: time.Minute, Idle: func() error { return nil },
+			Emit: func(events []replay.Event) error {
+				for _, e := range events {
+					if err := k.frame(ctx, e.Data); err != nil {
+						return err
+					}
 				}
-			}
-			return nil
-		}, func() error { return nil })
+				return nil
+			}})
 		if err != nil && ctx.Err() == nil {
 			k.fail(ctx, f.Run, err)
 		}
@@ -188,7 +186,7 @@ func (k *socket) push(ctx context.Context) {
 			_ = k.say(ctx, map[string]any{"type": "catalog", "revision": revision})
 		}
 		if balance {
-			if b, err := k.server.Ledger.Balance(ctx, k.tab.user); err == nil {
+			if b, err := k.server.Ledger.Shown(ctx, k.tab.user); err == nil {
 				_ = k.say(ctx, balanceFrame{"balance", b.Total, b.Held, b.Available()})
 			}
 		}

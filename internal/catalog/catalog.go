@@ -7,6 +7,8 @@ package catalog
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"time"
 
 	"onemind/internal/fault"
@@ -107,6 +109,20 @@ type Settings struct {
 	SignupEnabled           bool         `json:"signup_enabled"`
 	GlobalRequestsPerMinute int64        `json:"global_requests_per_minute"`
 	ResponseCache           bool         `json:"response_cache"`
+}
+
+// Rows gives every value under the name it has in JSON: how tables keep them,
+// one row each.
+func (s Settings) Rows() (map[string]json.RawMessage, error) {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("write the settings: %w", err)
+	}
+	var rows map[string]json.RawMessage
+	if err := json.Unmarshal(b, &rows); err != nil {
+		return nil, fmt.Errorf("split the settings: %w", err)
+	}
+	return rows, nil
 }
 
 // Revision is a document as it was saved.

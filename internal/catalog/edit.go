@@ -138,6 +138,9 @@ func (c *Catalog) attempt(ctx context.Context, by Editor, change func(*Draft) er
 	if err := c.config.Store.Save(ctx, c.newest.Number, plan.next, plan.keys, plan.audit(by)); err != nil {
 		return Revision{}, err
 	}
+	if c.config.Saved != nil {
+		c.config.Saved(plan.next.Number)
+	}
 	c.newest = plan.next
 	c.sealed = slices.DeleteFunc(slices.Clone(c.sealed), func(k SealedKey) bool { _, replaced := plan.keys[k.Provider]; return replaced })
 	for _, provider := range slices.Sorted(maps.Keys(plan.keys)) {

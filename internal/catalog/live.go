@@ -26,6 +26,9 @@ type Config struct {
 	// OnChange is called after a new snapshot is served, one call at a time. It
 	// must not edit the catalog.
 	OnChange func(*Snapshot)
+	// Saved is told of every revision that is made here, right after its commit. It
+	// must not block.
+	Saved func(number int64)
 	// Poll is how often Watch looks for a new revision; 0 means 5 s.
 	Poll time.Duration
 }

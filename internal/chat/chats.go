@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -21,7 +22,6 @@ import (
 type Config struct {
 	Store   Store
 	Hub     *replay.Hub
-	Events  replay.Store // what Hub is over, to put runs together again after a crash
 	Engine  *gateway.Engine
 	Catalog *catalog.Catalog
 	Ledger  *credit.Ledger
@@ -31,6 +31,9 @@ type Config struct {
 	NewID   func(prefix string) string
 	Log     *slog.Logger
 	Renamed func(user string, c Conversation) // a conversation got its title or changed it
+	// Elsewhere asks whichever instance serves a run to stop it, or one answer of
+	// it; nil: there is no other instance.
+	Elsewhere func(ctx context.Context, run, answer string)
 }
 
 // Chats is the rules of conversations and runs.
@@ -129,16 +132,38 @@ func (c *Chats) Delete(ctx context.Context, user, id string) error {
 		return err
 	}
 	for _, r := range runs {
-		if l := c.liveRun(r.ID); l != nil {
-			l.stop("")
-			select {
-			case <-l.done:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+		if err := c.end(ctx, user, r); err != nil {
+			return err
 		}
 	}
 	return c.Store.DeleteConversation(ctx, user, id)
+}
+
+// endWithin is how long another instance may take to end a run.
+const endWithin = 5 * time.Second
+
+// end stops a run and waits until it is over.
+func (c *Chats) end(ctx context.Context, user string, r Run) error {
+	if l := c.liveRun(r.ID); l != nil {
+		l.stop("")
+		select {
+		case <-l.done:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if !r.FinishedAt.IsZero() || c.Elsewhere == nil {
+		return nil
+	}
+	c.Elsewhere(ctx, r.ID, "")
+	within, cancel := context.WithTimeout(ctx, endWithin)
+	defer cancel()
+	err := c.Follow(within, user, r.ID, replay.Reader{Every: endWithin, Emit: func([]replay.Event) error { return nil }, Idle: func() error { return nil }})
+	if ctx.Err() == nil && (within.Err() != nil || errors.Is(err, replay.ErrGone)) {
+		return nil // it may be an instance that died: nobody writes on
+	}
+	return err
 }
 
 // List gives a page of conversations and the next cursor.
@@ -158,8 +183,8 @@ func (c *Chats) Conversation(ctx context.Context, user, id string) (Conversation
 		return conv, nil, err
 	}
 	for i := range runs {
-		if l := c.liveRun(runs[i].ID); l != nil {
-			runs[i] = l.snapshot()
+		if runs[i], err = c.current(ctx, runs[i]); err != nil {
+			return conv, nil, err
 		}
 	}
 	return conv, runs, nil
@@ -173,16 +198,43 @@ func (c *Chats) Run(ctx context.Context, user, id string) (Run, error) {
 		}
 		return Run{}, ErrNoRun
 	}
-	return c.Store.Run(ctx, user, id)
+	run, err := c.Store.Run(ctx, user, id)
+	if err != nil {
+		return run, err
+	}
+	return c.current(ctx, run)
 }
 
-// Follow passes the events of the user's run above a number to emit; see
-// replay.Hub. When the log is not kept any more it reports replay.ErrGone.
-func (c *Chats) Follow(ctx context.Context, user, run string, after int64, every time.Duration, emit func([]replay.Event) error, idle func() error) error {
-	if _, err := c.Run(ctx, user, run); err != nil {
-		return err
+// current is a stored run with what was delivered until now: one that is still
+// written, here or by another instance, has no text in the store yet.
+func (c *Chats) current(ctx context.Context, run Run) (Run, error) {
+	if l := c.liveRun(run.ID); l != nil {
+		return l.snapshot(), nil
 	}
-	return c.Hub.Follow(ctx, run, after, every, emit, idle)
+	if run.FinishedAt.IsZero() {
+		if err := c.replay(ctx, &run); err != nil {
+			c.Log.Warn("a run is shown without what was delivered", "run", run.ID, "err", err) // its readers get it from the events
+		}
+	}
+	return run, nil
+}
+
+// Follow passes the events of the user's run above a number to the reader; see
+// replay.Hub. When the log is not kept any more it reports replay.ErrGone.
+func (c *Chats) Follow(ctx context.Context, user, run string, r replay.Reader) error {
+	if l := c.liveRun(run); l == nil || l.snapshot().User != user {
+		if _, err := c.Store.Run(ctx, user, run); err != nil {
+			return err
+		}
+	}
+	r.Running = func(ctx context.Context) (bool, error) {
+		if c.liveRun(run) != nil {
+			return true, nil
+		}
+		stored, err := c.Store.Run(ctx, user, run)
+		return stored.FinishedAt.IsZero(), err
+	}
+	return c.Hub.Follow(ctx, run, r)
 }
 
 // Stop ends one answer of a run, or all when answer is empty. The provider's
@@ -195,10 +247,21 @@ func (c *Chats) Stop(ctx context.Context, user, run, answer string) (Run, error)
 	if answer != "" && r.answer(answer) == nil {
 		return r, ErrNoAnswer
 	}
-	if l := c.liveRun(run); l != nil {
-		l.stop(answer)
+	if !c.StopHere(run, answer) && r.FinishedAt.IsZero() && c.Elsewhere != nil {
+		c.Elsewhere(ctx, run, answer)
 	}
 	return c.Run(ctx, user, run)
+}
+
+// StopHere stops a run, or one answer of it, if this instance serves it. The
+// caller knows that it may be stopped.
+func (c *Chats) StopHere(run, answer string) bool {
+	l := c.liveRun(run)
+	if l == nil {
+		return false
+	}
+	l.stop(answer)
+	return true
 }
 
 // Select replaces which answers of a run feed the next one.

@@ -93,9 +93,7 @@ func (l *liveRun) serve(ctx context.Context, a Answer, ticket *gateway.Ticket) {
 	default:
 		a.State = Done
 	}
-	if err := l.chats.Store.FinishAnswer(context.WithoutCancel(ctx), a); err != nil {
-		l.chats.Log.Error("an answer could not be stored", "answer", a.ID, "err", err)
-	}
+	l.persist("an answer could not be stored", func(ctx context.Context) error { return l.chats.Store.FinishAnswer(ctx, a) })
 	l.mu.Lock()
 	delete(l.stops, a.ID)
 	l.mu.Unlock()
@@ -163,15 +161,36 @@ func (l *liveRun) keep(answers *sync.WaitGroup) {
 	// an ended run whose readers wait for a tail that never comes.
 	l.push(Event{Type: runFinished, Run: l.run.ID})
 	l.flush()
-	if err := c.Store.FinishRun(context.WithoutCancel(c.base), l.run.ID, time.Now()); err != nil {
-		c.Log.Error("a run could not be ended", "run", l.run.ID, "err", err)
-	}
+	l.persist("a run could not be ended", func(ctx context.Context) error { return c.Store.FinishRun(ctx, l.run.ID, time.Now()) })
 	c.mu.Lock()
 	delete(c.live, l.run.ID)
 	c.mu.Unlock()
 	l.log.Close()
 	close(l.done)
 }
+
+// persist repeats an act of the store until it is done: a database that is away
+// comes back, and what it missed would otherwise show as interrupted. It gives
+// up when the instance has to stop; then another one ends the run.
+func (l *liveRun) persist(failed string, act func(context.Context) error) {
+	c := l.chats
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		err := act(context.WithoutCancel(c.base))
+		if err == nil || fault.Is(err, fault.NotFound) { // or its conversation was deleted meanwhile
+			return
+		}
+		c.Log.Error(failed, "run", l.run.ID, "err", err)
+		select {
+		case <-time.After(pause):
+		case <-c.base.Done():
+			return
+		}
+	}
+}
+
+// logWithin is how long a log that cannot be written is tried again. Longer than a
+// restart of the store takes; what is delivered meanwhile waits in memory.
+const logWithin = 15 * time.Second
 
 // flush makes what is pending durable and shows it. A log that cannot be
 // written ends the run's answers: nobody could see what they are charged for.
@@ -188,12 +207,10 @@ func (l *liveRun) flush() {
 		number[i] = e.numbered()
 	}
 	ctx := context.WithoutCancel(l.chats.base)
-	var err error
-	for try := range 5 {
-		if err = l.log.Append(ctx, number); err == nil {
-			break
-		}
-		time.Sleep(time.Duration(try) * 100 * time.Millisecond)
+	err := l.log.Append(ctx, number)
+	for end, pause := time.Now().Add(logWithin), 20*time.Millisecond; err != nil && time.Now().Before(end); pause = min(2*pause, time.Second) {
+		time.Sleep(pause)
+		err = l.log.Append(ctx, number)
 	}
 	if err != nil {
 		l.chats.Log.Error("a run's log could not be written", "run", l.run.ID, "err", err)

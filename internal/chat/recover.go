@@ -50,7 +50,7 @@ func (c *Chats) replay(ctx context.Context, run *Run) error {
 		fresh.Answers[i].Text, fresh.Answers[i].Reasoning = "", ""
 	}
 	for {
-		events, err := c.Events.EventsAfter(ctx, run.ID, fresh.Seq, 500)
+		events, err := c.Hub.EventsAfter(ctx, run.ID, fresh.Seq, 500)
 		if err != nil {
 			return fmt.Errorf("read the log of run %s: %w", run.ID, err)
 		}

@@ -23,13 +23,31 @@ type Display interface {
 // that one changed, refuses grants that make no sense, and proves the books.
 type Ledger struct {
 	Store
+	display Display
 	changed func(user string)
 }
 
-// NewLedger wraps a store. changed is called after every commit that moves a
-// user's balance or holds, from the caller's goroutine; it must not block.
-func NewLedger(store Store, changed func(user string)) *Ledger {
-	return &Ledger{Store: store, changed: changed}
+// NewLedger wraps a store. display may be nil. changed is called after every
+// commit that moves a user's balance or holds, from the caller's goroutine; it
+// must not block.
+func NewLedger(store Store, display Display, changed func(user string)) *Ledger {
+	return &Ledger{Store: store, display: display, changed: changed}
+}
+
+// Shown is a balance to show. Nothing may be decided by it: it can be a moment old.
+func (l *Ledger) Shown(ctx context.Context, user string) (Balance, error) {
+	if l.display == nil {
+		return l.Balance(ctx, user)
+	}
+	if b, ok := l.display.Shown(ctx, user); ok {
+		return b, nil
+	}
+	read := time.Now()
+	b, err := l.Balance(ctx, user)
+	if err == nil {
+		l.display.Keep(ctx, user, b, read)
+	}
+	return b, err
 }
 
 // Hold sets money aside; see Store.

@@ -22,8 +22,18 @@ type Instance struct {
 	OpenAnswers int64     `json:"open_answers"`
 	Healthy     bool      `json:"healthy"` // it takes traffic
 	Problem     string    `json:"problem"` // what it works without or cannot serve; empty when all is well
+	// Rollout is the last edit made on this instance that reached everybody.
+	Rollout *Rollout `json:"rollout,omitempty"`
 	// Age is how long ago it last said so, by the store's clock; filled in by the store.
 	Age time.Duration `json:"-"`
+}
+
+// Rollout says how long an edit took to reach every instance.
+type Rollout struct {
+	Revision  int64     `json:"revision"`
+	Instances int       `json:"instances"` // that served it at the end
+	MS        int64     `json:"ms"`        // from the commit until all of them had said so, by the editor's clock
+	At        time.Time `json:"at"`
 }
 
 // A Presence remembers which instances are alive. Time is the store's own, so
@@ -43,7 +53,8 @@ type Bus interface {
 	// Publish sends one signal. It does not wait for anybody to hear it.
 	Publish(ctx context.Context, s Signal) error
 	// Listen passes every signal to hear, in order, until ctx ends. It connects
-	// again by itself; connected is told whenever the line stands or is lost.
+	// again by itself; connected is told whenever the line stands or is lost. A bus
+	// that has nothing to listen to says nothing and waits.
 	Listen(ctx context.Context, hear func(Signal), connected func(bool)) error
 }
 
@@ -64,6 +75,8 @@ const (
 	Key      Kind = "key"      // hash of an API key that was revoked
 	Credits  Kind = "credits"  // ids, comma between, of users whose balance or conversations changed
 	Stop     Kind = "stop"     // run to stop, or run/answer
+	// Missed is heard when a line stands again: whatever was told meanwhile is not known.
+	Missed Kind = "missed"
 )
 
 // String writes a signal for the wire.

@@ -75,7 +75,7 @@ func newBench(t *testing.T, script func(*sim.Request) sim.Script) *bench {
 	if _, err := c.Edit(ctx, catalog.Editor{Actor: "test"}, 0, func(d *catalog.Draft) error { return file.Apply(d, false) }); err != nil {
 		t.Fatal(err)
 	}
-	ledger := credit.NewLedger(db, func(string) {})
+	ledger := credit.NewLedger(db, nil, func(string) {})
 	engine := gateway.New(c, memory.NewLimiter(), ledger, llm.Registry{"openai": openai.New(openai.Options{})},
 		gateway.Options{Owner: "boot", Counter: count.New()})
 	return &bench{engine, ledger, upstream, db}

@@ -3,10 +3,12 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"onemind/internal/credit"
 	"onemind/internal/fault"
+	"onemind/internal/llm"
 	"onemind/internal/money"
 )
 
@@ -55,10 +57,22 @@ func (t *Ticket) take(ctx context.Context) error {
 	t.hold, err = t.engine.credit.Hold(ctx, credit.Hold{Ref: t.call.ID, User: t.call.User, Owner: t.engine.options.Owner,
 		AtLeast: atLeast, AtMost: atMost, Terms: terms, At: t.started})
 	if err != nil {
+		if !errors.Is(err, credit.ErrShort) && !errors.Is(err, credit.ErrReused) {
+			t.doubt()
+		}
 		return err
 	}
 	t.cap = t.affordable(most)
 	return nil
+}
+
+// doubt gives back, as soon as the store answers again, a hold whose reply was
+// lost: it may stand, and nobody will use it.
+func (t *Ticket) doubt() {
+	r := t.receipt(ending{failed: true}, llm.Result{}, nil)
+	t.engine.mu.Lock()
+	defer t.engine.mu.Unlock()
+	t.engine.unpaid[r.ID] = r
 }
 
 // worst is the price of the call if it uses all of cap.

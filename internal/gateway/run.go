@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"onemind/internal/credit"
 	"onemind/internal/money"
@@ -48,18 +51,33 @@ func (e *Engine) noteProgress(ctx context.Context, noted map[string]int64) {
 	}
 }
 
+// repeatTogether is how many settlements are repeated at once: they share commits.
+const repeatTogether = 64
+
+// repeatUnpaid repeats settlements until the store refuses one.
 func (e *Engine) repeatUnpaid(ctx context.Context) {
 	e.mu.Lock()
 	unpaid := maps.Clone(e.unpaid)
 	e.mu.Unlock()
+	var work errgroup.Group
+	work.SetLimit(repeatTogether)
+	var refused atomic.Bool
 	for id, r := range unpaid {
-		if !e.pay(ctx, r) {
-			return
+		if refused.Load() {
+			break
 		}
-		e.mu.Lock()
-		delete(e.unpaid, id)
-		e.mu.Unlock()
+		work.Go(func() error {
+			if !e.pay(ctx, r) {
+				refused.Store(true)
+				return nil
+			}
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			delete(e.unpaid, id)
+			return nil
+		})
 	}
+	_ = work.Wait() // nothing in it fails
 }
 
 // interrupted builds the receipt of an answer whose instance died.

@@ -11,8 +11,8 @@ import (
 	"onemind/internal/limit"
 )
 
-// minute is the fixed window in milliseconds, the unit of all its arithmetic.
-const minute = 60_000
+// minute is the fixed window in milliseconds.
+const minute = limit.Minute
 
 // most bounds limits and counts, so that a count times a minute in milliseconds
 // stays inside an int64. Above it a limit would not limit anything.
@@ -73,13 +73,13 @@ func (l *Limiter) takeAll(v *limit.Verdict, buckets []limit.Bucket, lease limit.
 		if b.Max <= 0 {
 			continue
 		}
-		w := window{l.last[b.Key], l.now[b.Key], gone}
-		if !w.fits(units(b.Take), bound(b.Max)) {
+		w := limit.Window{Last: l.last[b.Key], Now: l.now[b.Key], Gone: gone}
+		if !w.Fits(units(b.Take), bound(b.Max)) {
 			v.OK, taken = false, i
 			break
 		}
 		if b.Take > 0 {
-			l.now[b.Key] = w.now + units(b.Take)
+			l.now[b.Key] = w.Now + units(b.Take)
 		}
 	}
 	if v.OK {
@@ -149,13 +149,13 @@ func (l *Limiter) report(v *limit.Verdict, buckets []limit.Bucket, gone int64) {
 		if b.Max <= 0 {
 			continue
 		}
-		w := window{l.last[b.Key], l.now[b.Key], gone}
-		v.States[at] = limit.State{Scope: b.Scope, Max: b.Max, Remaining: w.free(bound(b.Max)), Reset: w.reset()}
-		if !v.OK && !v.Crowded && !w.fits(units(b.Take), bound(b.Max)) {
+		w := limit.Window{Last: l.last[b.Key], Now: l.now[b.Key], Gone: gone}
+		v.States[at] = limit.State{Scope: b.Scope, Max: b.Max, Remaining: w.Free(bound(b.Max)), Reset: w.Reset()}
+		if !v.OK && !v.Crowded && !w.Fits(units(b.Take), bound(b.Max)) {
 			if v.Denied < 0 {
 				v.Denied = at
 			}
-			v.Retry = max(v.Retry, w.retry(units(b.Take), bound(b.Max)))
+			v.Retry = max(v.Retry, w.Retry(units(b.Take), bound(b.Max)))
 		}
 		at++
 	}
@@ -164,50 +164,6 @@ func (l *Limiter) report(v *limit.Verdict, buckets []limit.Bucket, gone int64) {
 func units(take int64) int64 { return min(max(take, 0), most) }
 
 func bound(limit int64) int64 { return min(limit, most) }
-
-// window is one key at one moment: units of the last minute and of this one,
-// and the milliseconds of this one that are gone. What is used, in units times
-// milliseconds, is last*(minute-gone) + now*minute: exact, nothing is rounded.
-type window struct{ last, now, gone int64 }
-
-func (w window) used() int64 { return w.last*(minute-w.gone) + w.now*minute }
-
-func (w window) fits(take, limit int64) bool { return w.used() <= (limit-take)*minute }
-
-// free is how many whole units are left.
-func (w window) free(limit int64) int64 { return max(0, limit*minute-w.used()) / minute }
-
-// reset is how long until nothing counts any more.
-func (w window) reset() time.Duration {
-	switch {
-	case w.now > 0:
-		return time.Duration(2*minute-w.gone) * time.Millisecond
-	case w.last > 0:
-		return time.Duration(minute-w.gone) * time.Millisecond
-	}
-	return 0
-}
-
-// retry is how long until take fits, if nobody takes anything meanwhile. What
-// can never fit is told to wait until everything else is gone.
-func (w window) retry(take, limit int64) time.Duration {
-	if take > limit {
-		return w.reset()
-	}
-	if room := limit - take - w.now; room >= 0 { // later in this minute, as the last one slides out
-		return time.Duration(slide(w.last, room)-w.gone) * time.Millisecond
-	}
-	return time.Duration(minute-w.gone+slide(w.now, limit-take)) * time.Millisecond // in the next one
-}
-
-// slide is the first millisecond of a minute in which the units of the one
-// before count for no more than room.
-func slide(before, room int64) int64 {
-	if before <= room {
-		return 0
-	}
-	return minute - room*minute/before
-}
 
 // keep takes a lease and gives what returns it.
 func (l *Limiter) keep(lease limit.Lease) (release func()) {

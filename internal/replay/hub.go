@@ -2,22 +2,34 @@ package replay
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
 
-// Hub is this instance's live logs: writers append, followers are woken. What
-// it wakes them for is read from the log in memory while the run is live, and
-// from the Store before and after.
-type Hub struct {
-	store Store
-	mu    sync.Mutex
-	live  map[string]*Log
+// Config is what a Hub needs.
+type Config struct {
+	Store Store
+	// Spare takes over the log of a run that Store fails in the middle of; nil: none.
+	Spare Store
+	// Watch wakes a follower when another instance appends to a run's log; nil: no
+	// other instance does.
+	Watch func(run string) (wake <-chan struct{}, stop func())
 }
 
-// NewHub builds a Hub over a store.
-func NewHub(store Store) *Hub { return &Hub{store: store, live: map[string]*Log{}} }
+// Hub is this instance's live logs: writers append, followers are woken. What
+// it wakes them for is read from the log in memory while the run is live, and
+// from the Store before and after, or while another instance writes it.
+type Hub struct {
+	Config
+	mu   sync.Mutex
+	live map[string]*Log
+}
+
+// NewHub builds a Hub.
+func NewHub(c Config) *Hub { return &Hub{Config: c, live: map[string]*Log{}} }
 
 // Log is the live log of one run. One goroutine appends; any number follow.
 type Log struct {
@@ -28,6 +40,7 @@ type Log struct {
 	first  int64         // number before events[0]
 	more   chan struct{} // closed and replaced when events grow
 	done   bool
+	moved  bool // Spare has the whole log; touched by the writer only
 }
 
 // Open starts the live log of a run, after the events the store has already.
@@ -55,7 +68,7 @@ func (l *Log) Append(ctx context.Context, number []func(seq int64) Event) error 
 	for i, make := range number {
 		events[i] = make(next + int64(i))
 	}
-	if err := l.hub.store.AppendEvents(ctx, l.run, events); err != nil {
+	if err := l.store(ctx, events); err != nil {
 		return fmt.Errorf("append to the log of run %s: %w", l.run, err)
 	}
 	l.mu.Lock()
@@ -64,6 +77,24 @@ func (l *Log) Append(ctx context.Context, number []func(seq int64) Event) error 
 	close(l.more)
 	l.more = make(chan struct{})
 	l.mu.Unlock()
+	return nil
+}
+
+// store writes events to the Store. When that fails, or has lost what came
+// before, the whole log moves to the Spare and stays there.
+func (l *Log) store(ctx context.Context, events []Event) error {
+	if l.moved {
+		return l.hub.Spare.AppendEvents(ctx, l.run, events)
+	}
+	err := l.hub.Store.AppendEvents(ctx, l.run, events)
+	if err == nil || l.hub.Spare == nil {
+		return err
+	}
+	whole := append(slices.Clip(l.events), events...)
+	if moving := l.hub.Spare.AppendEvents(ctx, l.run, whole); moving != nil {
+		return errors.Join(err, moving)
+	}
+	l.moved = true
 	return nil
 }
 
@@ -101,57 +132,122 @@ func (l *Log) after(seq int64) (events []Event, done bool, more <-chan struct{},
 // batch is how many stored events are read at once.
 const batch = 500
 
-// Follow gives every event above after to emit, in order, first what is stored,
-// then what comes, until the last event, until ctx ends or until emit fails. idle is
-// called when nothing came for every: heartbeats. The caller has checked that
-// the reader owns the run. It reports ErrGone when the log is not kept any more and the
-// run is not live.
-func (h *Hub) Follow(ctx context.Context, run string, after int64, every time.Duration, emit func([]Event) error, idle func() error) error {
-	seen := after
-	pass := func(events []Event) (last bool, err error) {
-		if len(events) == 0 {
-			return false, nil
-		}
-		seen = events[len(events)-1].Seq
-		return events[len(events)-1].Last, emit(events)
+// EventsAfter gives the stored events with a number above after, in order, at
+// most limit, wherever they are.
+func (h *Hub) EventsAfter(ctx context.Context, run string, after int64, limit int) ([]Event, error) {
+	events, err := h.Store.EventsAfter(ctx, run, after, limit)
+	if len(events) > 0 || h.Spare == nil {
+		return events, err
 	}
+	spare, failed := h.Spare.EventsAfter(ctx, run, after, limit)
+	if len(spare) > 0 {
+		return spare, nil
+	}
+	return nil, errors.Join(err, failed)
+}
+
+// Reader is who follows a run.
+type Reader struct {
+	After int64         // the number it saw last
+	Every time.Duration // heartbeats
+	Emit  func([]Event) error
+	// Idle is called when nothing came for Every.
+	Idle func() error
+	// Running tells whether a run without a live log here is written by another
+	// instance, or will be.
+	Running func(context.Context) (bool, error)
+}
+
+// Follow gives every event above the reader's last to Emit, in order, first what
+// is stored, then what comes, until the last event, until ctx ends or until Emit
+// fails. The caller has checked that the reader owns the run. It reports ErrGone
+// when the log is not kept any more and nobody writes it.
+func (h *Hub) Follow(ctx context.Context, run string, r Reader) error {
+	f := follower{Reader: r, hub: h, run: run}
+	defer f.unwatch()
 	for {
 		h.mu.Lock()
 		l := h.live[run]
 		h.mu.Unlock()
+		var over bool
+		var err error
 		if l != nil {
-			events, done, more, ok := l.after(seen)
-			if ok {
-				if last, err := pass(events); err != nil || last {
-					return err
-				}
-				if len(events) > 0 {
-					continue
-				}
-				if done {
-					return nil
-				}
-				if err := wait(ctx, more, every, idle); err != nil {
-					return err
-				}
-				continue
-			}
+			over, err = f.live(ctx, l)
+		} else {
+			over, err = f.stored(ctx)
 		}
-		events, err := h.store.EventsAfter(ctx, run, seen, batch)
-		if err != nil {
-			return fmt.Errorf("read the log of run %s: %w", run, err)
-		}
-		if last, err := pass(events); err != nil || last {
+		if over || err != nil {
 			return err
 		}
-		if len(events) == 0 && l == nil {
-			return h.ended(ctx, run, seen)
+	}
+}
+
+// follower is one reader on its way through a log.
+type follower struct {
+	Reader
+	hub  *Hub
+	run  string
+	wake <-chan struct{}
+	stop func()
+}
+
+// pass hands events on and tells whether the last one is among them.
+func (f *follower) pass(events []Event) (over bool, err error) {
+	if len(events) == 0 {
+		return false, nil
+	}
+	f.After = events[len(events)-1].Seq
+	return events[len(events)-1].Last, f.Emit(events)
+}
+
+// live reads on in the log of a run this instance serves.
+func (f *follower) live(ctx context.Context, l *Log) (over bool, err error) {
+	events, done, more, ok := l.after(f.After)
+	if !ok { // before what is in memory
+		if events, err = f.hub.EventsAfter(ctx, f.run, f.After, batch); err != nil {
+			return false, fmt.Errorf("read the log of run %s: %w", f.run, err)
 		}
-		if len(events) == 0 {
-			if err := wait(ctx, nil, every, idle); err != nil {
-				return err
-			}
+	}
+	if over, err := f.pass(events); over || err != nil || len(events) > 0 {
+		return over, err
+	}
+	if done {
+		return true, nil
+	}
+	return false, wait(ctx, more, f.Every, f.Idle)
+}
+
+// lookEvery is how often a follower asks by itself whether a silent run of
+// another instance goes on: a wake-up may have been lost, or the instance.
+const lookEvery = 5 * time.Second
+
+// stored reads on in the log of a run this instance does not serve.
+func (f *follower) stored(ctx context.Context) (over bool, err error) {
+	f.watch()
+	events, failed := f.hub.EventsAfter(ctx, f.run, f.After, batch)
+	if over, err := f.pass(events); over || err != nil || len(events) > 0 {
+		return over, err
+	}
+	running, err := f.Running(ctx)
+	if err == nil && !running {
+		if failed != nil {
+			return false, fmt.Errorf("read the log of run %s: %w", f.run, failed)
 		}
+		return true, f.hub.ended(ctx, f.run, f.After)
+	}
+	// A store that is away comes back; the reader stays.
+	return false, wait(ctx, f.wake, min(f.Every, lookEvery), f.Idle)
+}
+
+func (f *follower) watch() {
+	if f.stop == nil && f.hub.Watch != nil {
+		f.wake, f.stop = f.hub.Watch(f.run)
+	}
+}
+
+func (f *follower) unwatch() {
+	if f.stop != nil {
+		f.stop()
 	}
 }
 
@@ -161,7 +257,7 @@ func (h *Hub) ended(ctx context.Context, run string, seen int64) error {
 	if seen == 0 {
 		return ErrGone
 	}
-	last, err := h.store.EventsAfter(ctx, run, seen-1, 1)
+	last, err := h.EventsAfter(ctx, run, seen-1, 1)
 	if err != nil {
 		return fmt.Errorf("read the log of run %s: %w", run, err)
 	}
@@ -197,8 +293,10 @@ func (h *Hub) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case now := <-ticker.C:
-			if err := h.store.TrimEvents(ctx, now.Add(-Keep)); err != nil && ctx.Err() == nil {
-				return fmt.Errorf("trim event logs: %w", err)
+			for _, store := range []Store{h.Store, h.Spare} {
+				if store != nil {
+					_ = store.TrimEvents(ctx, now.Add(-Keep)) // the next minute does
+				}
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,16 +15,7 @@ import (
 
 func newHub(t *testing.T) *replay.Hub {
 	t.Helper()
-	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "onemind.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return replay.NewHub(db)
+	return replay.NewHub(replay.Config{Store: openDB(t)})
 }
 
 func numbered(last bool) func(int64) replay.Event {
@@ -35,12 +27,14 @@ func numbered(last bool) func(int64) replay.Event {
 // follow collects the numbers a reader sees from after on, until the log ends.
 func follow(ctx context.Context, h *replay.Hub, after int64) ([]int64, error) {
 	var seen []int64
-	err := h.Follow(ctx, "run", after, time.Minute, func(events []replay.Event) error {
-		for _, e := range events {
-			seen = append(seen, e.Seq)
-		}
-		return nil
-	}, func() error { return nil })
+	err := h.Follow(ctx, "run", replay.Reader{After: after, Every: time.Minute, Idle: func() error { return nil },
+		Running: func(context.Context) (bool, error) { return false, nil },
+		Emit: func(events []replay.Event) error {
+			for _, e := range events {
+				seen = append(seen, e.Seq)
+			}
+			return nil
+		}})
 	return seen, err
 }
 
@@ -93,4 +87,119 @@ func TestGone(t *testing.T) {
 	if _, err := follow(t.Context(), h, 7); !errors.Is(err, replay.ErrGone) {
 		t.Errorf("a number that never was: %v", err)
 	}
+}
+
+// reader collects numbers until the log ends.
+func reader(seen *[]int64, running func() bool) replay.Reader {
+	return replay.Reader{Every: 20 * time.Millisecond, Idle: func() error { return nil },
+		Running: func(context.Context) (bool, error) { return running(), nil },
+		Emit: func(events []replay.Event) error {
+			for _, e := range events {
+				*seen = append(*seen, e.Seq)
+			}
+			return nil
+		}}
+}
+
+func whole(t *testing.T, what string, seen []int64, want int) {
+	t.Helper()
+	if len(seen) != want {
+		t.Fatalf("%s: %d events, want %d", what, len(seen), want)
+	}
+	for i, seq := range seen {
+		if seq != int64(i)+1 {
+			t.Fatalf("%s: event %d came as number %d", what, seq, i)
+		}
+	}
+}
+
+func openDB(t *testing.T) *sqlite.DB {
+	t.Helper()
+	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "onemind.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() }) // some are closed before
+	return db
+}
+
+// A log whose store goes away in the middle moves to the spare whole, and every
+// reader, of this instance and of another one, sees all of it once.
+func TestLogMovesWhole(t *testing.T) {
+	store, spare := openDB(t), openDB(t)
+	h := replay.NewHub(replay.Config{Store: store, Spare: spare})
+	other := replay.NewHub(replay.Config{Store: store, Spare: spare}) // another instance: it has no live log
+	log := h.Open("run", 0)
+	add := func(last bool) {
+		t.Helper()
+		if err := log.Append(t.Context(), []func(int64) replay.Event{numbered(last)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 5 {
+		add(false)
+	}
+	var here, elsewhere []int64
+	ended := make(chan error, 2)
+	var over atomic.Bool
+	go func() { ended <- h.Follow(t.Context(), "run", reader(&here, func() bool { return true })) }()
+	go func() {
+		ended <- other.Follow(t.Context(), "run", reader(&elsewhere, func() bool { return !over.Load() }))
+	}()
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		add(i == 4)
+	}
+	over.Store(true)
+	log.Close()
+	for range 2 {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	whole(t, "a reader here", here, 10)
+	whole(t, "a reader elsewhere", elsewhere, 10)
+	var late []int64
+	if err := other.Follow(t.Context(), "run", reader(&late, func() bool { return false })); err != nil {
+		t.Error(err)
+	}
+	whole(t, "a late reader", late, 10)
+}
+
+// A reader of a run that another instance writes stays until it ends, and is
+// woken by that instance's message.
+func TestFollowElsewhere(t *testing.T) {
+	store := openDB(t)
+	writer := replay.NewHub(replay.Config{Store: store})
+	log := writer.Open("run", 0)
+	wake := make(chan struct{}, 1)
+	watched, stopped := make(chan string, 1), make(chan struct{})
+	h := replay.NewHub(replay.Config{Store: store, Watch: func(run string) (<-chan struct{}, func()) {
+		watched <- run
+		return wake, func() { close(stopped) }
+	}})
+	var seen []int64
+	ended := make(chan error, 1)
+	r := reader(&seen, func() bool { return true })
+	r.Every = time.Minute // only the wake-up can be in time
+	go func() { ended <- h.Follow(t.Context(), "run", r) }()
+	if run := <-watched; run != "run" {
+		t.Errorf("watched %s", run)
+	}
+	for i := range 3 {
+		if err := log.Append(t.Context(), []func(int64) replay.Event{numbered(i == 2)}); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	<-stopped
+	whole(t, "the reader", seen, 3)
 }

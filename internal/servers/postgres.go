@@ -74,6 +74,15 @@ func (p *Postgres) URL(database string) string {
 	return fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable", Role, Password, p.Addr(), database)
 }
 
+// CreateDatabase makes an empty database.
+func (p *Postgres) CreateDatabase(ctx context.Context, name string) error {
+	path, err := program("createdb", "postgresql", debianPostgres)
+	if err != nil {
+		return err
+	}
+	return run(ctx, p.dir, path, "--maintenance-db="+p.URL("postgres"), name)
+}
+
 // Stop ends it as an operator would who does not wait for clients ("fast").
 func (p *Postgres) Stop() { p.end(syscall.SIGINT) }
 

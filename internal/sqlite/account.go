@@ -48,6 +48,13 @@ func (db *DB) UserByID(ctx context.Context, id string) (account.User, error) {
 	return db.user(ctx, `id = ?`, id)
 }
 
+// Identity is UserByID without the password's digest; see account.Store.
+func (db *DB) Identity(ctx context.Context, id string) (account.User, error) {
+	u, err := db.UserByID(ctx, id)
+	u.Password = ""
+	return u, err
+}
+
 // UserByEmail finds a user, or reports account.ErrNoUser. Case does not matter.
 func (db *DB) UserByEmail(ctx context.Context, email string) (account.User, error) {
 	return db.user(ctx, `email = ?`, strings.ToLower(email))
@@ -83,12 +90,31 @@ func literal(s string) string {
 }
 
 // UpdateUser replaces what an operator or the user can change; see account.Store.
-func (db *DB) UpdateUser(ctx context.Context, u account.User) error {
+func (db *DB) UpdateUser(ctx context.Context, was, u account.User) error {
 	return db.change(ctx, func(c *conn) error {
-		n, err := c.exec(`UPDATE users SET name = ?, role = ?, suspended = ?, plan = ?, limits = ?, password = ? WHERE id = ?`,
-			u.Name, string(u.Role), u.Suspended, u.Plan, u.Limits, u.Password, u.ID)
-		if err == nil && n == 0 {
+		if was.ActiveAdmin() && !u.ActiveAdmin() {
+			another, err := c.first(func(*row) {}, `SELECT 1 FROM users WHERE role = ? AND NOT suspended AND id <> ?`, string(account.Admin), was.ID)
+			if err != nil {
+				return err
+			}
+			if !another {
+				return account.ErrLastAdmin
+			}
+		}
+		n, err := c.exec(`
+			UPDATE users SET name = ?, role = ?, suspended = ?, plan = ?, limits = ?, password = ?
+			WHERE id = ? AND name = ? AND role = ? AND suspended = ? AND plan = ? AND limits = ? AND password = ?`,
+			u.Name, string(u.Role), u.Suspended, u.Plan, u.Limits, u.Password,
+			was.ID, was.Name, string(was.Role), was.Suspended, was.Plan, was.Limits, was.Password)
+		if err != nil || n > 0 {
+			return err
+		}
+		there, err := c.first(func(*row) {}, `SELECT 1 FROM users WHERE id = ?`, was.ID)
+		if err == nil && !there {
 			return account.ErrNoUser
+		}
+		if err == nil {
+			return account.ErrEdited
 		}
 		return err
 	})

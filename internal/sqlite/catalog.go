@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"onemind/internal/catalog"
@@ -203,17 +202,4 @@ func (db *DB) AuditLog(ctx context.Context, below int64, limit int) (rows []cata
 		return err
 	})
 	return rows, err
-}
-
-// settings are stored one row per value, under the names they have in JSON.
-func settingRows(s catalog.Settings) (map[string]json.RawMessage, error) {
-	b, err := json.Marshal(s)
-	if err != nil {
-		return nil, fmt.Errorf("write the settings: %w", err)
-	}
-	var rows map[string]json.RawMessage
-	if err := json.Unmarshal(b, &rows); err != nil {
-		return nil, fmt.Errorf("split the settings: %w", err)
-	}
-	return rows, nil
 }

@@ -171,7 +171,7 @@ func saveSystem(c *conn, d catalog.Document) error {
 			return err
 		}
 	}
-	values, err := settingRows(d.Settings)
+	values, err := d.Settings.Rows()
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ const maxConversations = 100
 // chat.Store. A conversation is found when each word of the query begins some
 // word in its title, its prompts or its answers.
 func (db *DB) Conversations(ctx context.Context, user string, p chat.Page) (found []chat.Conversation, next string, err error) {
-	words := words(p.Query)
+	words := chat.Words(p.Query)
 	if len(words) == 0 && strings.TrimSpace(p.Query) != "" {
 		return nil, "", nil // nothing but punctuation: no word to find
 	}

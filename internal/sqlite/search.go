@@ -3,7 +3,6 @@ package sqlite
 import (
 	"encoding/hex"
 	"strings"
-	"unicode"
 
 	"onemind/internal/chat"
 )
@@ -37,52 +36,12 @@ func index(c *conn, t searchText) error {
 		}
 		id = c.db.LastInsertRowID()
 	}
-	_, err = c.exec(`INSERT INTO search (rowid, owner, body) VALUES (?, ?, ?)`, id, ownerWord(t.user), spaced(t.text))
+	_, err = c.exec(`INSERT INTO search (rowid, owner, body) VALUES (?, ?, ?)`, id, ownerWord(t.user), chat.Spaced(t.text))
 	return err
 }
 
 // ownerWord writes a user's id as one word of the index, whatever is in it.
 func ownerWord(user string) string { return "u" + hex.EncodeToString([]byte(user)) }
-
-// unspaced are scripts that put no space between words. Each of their letters
-// is indexed as a word, and a search for several is one for them in a row.
-func unspaced(r rune) bool {
-	return r > 0x0e00 && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar)
-}
-
-// spaced puts spaces around the letters of unspaced scripts.
-func spaced(text string) string {
-	if strings.IndexFunc(text, unspaced) < 0 {
-		return text
-	}
-	var b strings.Builder
-	b.Grow(len(text) * 2)
-	for _, r := range text {
-		if unspaced(r) {
-			b.WriteByte(' ')
-			b.WriteRune(r)
-			b.WriteByte(' ')
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-// maxWords bounds what one search asks of the index.
-const maxWords = 8
-
-// words splits a query into what the index would call words. What has no letter
-// and no digit in it is none there, and would match nothing.
-func words(query string) []string {
-	var all []string
-	for _, w := range strings.FieldsFunc(query, func(r rune) bool { return !unicode.In(r, unicode.L, unicode.N, unicode.M) }) {
-		if len(all) < maxWords && strings.IndexFunc(w, func(r rune) bool { return unicode.In(r, unicode.L, unicode.N) }) >= 0 {
-			all = append(all, w)
-		}
-	}
-	return all
-}
 
 // match is the index's expression for texts of the user with a word that begins so.
 func match(user, word string) string {
@@ -92,8 +51,8 @@ func match(user, word string) string {
 // prefix is the expression for one word. It has letters and digits only, so
 // that quoting it needs no escapes.
 func prefix(word string) string {
-	if strings.IndexFunc(word, unspaced) >= 0 {
-		return `"` + strings.TrimSpace(spaced(word)) + `"`
+	if strings.IndexFunc(word, chat.Unspaced) >= 0 {
+		return `"` + strings.TrimSpace(chat.Spaced(word)) + `"`
 	}
 	return `"` + word + `" *`
 }
@@ -114,7 +73,7 @@ func addSnippets(c *conn, user string, words []string, found []chat.Conversation
 	}
 	return c.query(func(r *row) error {
 		if v := &found[at[r.text()]]; v.Snippet == "" {
-			v.Snippet = snippet(r.text(), words)
+			v.Snippet = chat.Snippet(r.text(), words)
 		}
 		return nil
 	}, `SELECT t.conversation_id, coalesce(a.text, r.prompt, v.title, '')
@@ -123,31 +82,4 @@ func addSnippets(c *conn, user string, words []string, found []chat.Conversation
 		WHERE search MATCH ? AND t.conversation_id IN (SELECT value FROM json_each(?))
 		ORDER BY t.source = 'title', t.id`,
 		`owner : "`+ownerWord(user)+`" AND body : (`+strings.Join(some, " OR ")+`)`, ids)
-}
-
-// around is how many letters a snippet shows before and after the match.
-const around = 60
-
-// snippet cuts the part of a text around the first of the words in it, or its
-// beginning when the index found a word in another spelling.
-func snippet(text string, words []string) string {
-	letters := []rune(strings.Join(strings.Fields(text), " "))
-	lower := strings.ToLower(string(letters))
-	from := 0
-	for _, w := range words {
-		if i := strings.Index(lower, strings.ToLower(w)); i >= 0 {
-			from = len([]rune(lower[:i])) - around
-			break
-		}
-	}
-	from = max(0, min(from, len(letters)-1))
-	to := min(len(letters), from+2*around)
-	cut := string(letters[from:to])
-	if from > 0 {
-		cut = "…" + cut
-	}
-	if to < len(letters) {
-		cut += "…"
-	}
-	return cut
 }

@@ -38,7 +38,7 @@ func receiptOf(user, ref string) credit.Receipt {
 
 func cleanBooks(t testing.TB, db *sqlite.DB) credit.Sums {
 	t.Helper()
-	report, err := credit.NewLedger(db, func(string) {}).Check(context.Background())
+	report, err := credit.NewLedger(db, nil, func(string) {}).Check(context.Background())
 	if err != nil || !report.OK {
 		t.Fatalf("the books are wrong: %v %q", err, report.Problems)
 	}
@@ -242,7 +242,7 @@ func TestTampered(t *testing.T) {
 			if err := edit(t, path, sql); err != nil {
 				t.Fatal(err)
 			}
-			report, err := credit.NewLedger(db, func(string) {}).Check(t.Context())
+			report, err := credit.NewLedger(db, nil, func(string) {}).Check(t.Context())
 			if err != nil || report.OK {
 				t.Errorf("the books pass: %+v, %v", report, err)
 			}

@@ -16,6 +16,7 @@ import (
 // Accounts holds an account.Store to its words. open gives one without users.
 func Accounts(t *testing.T, open func(*testing.T) account.Store) {
 	t.Run("users", func(t *testing.T) { accountUsers(t, open(t)) })
+	t.Run("administrators", func(t *testing.T) { accountAdmins(t, open(t)) })
 	t.Run("one address, many sign-ups", func(t *testing.T) { accountRace(t, open(t)) })
 	t.Run("list", func(t *testing.T) { accountList(t, open(t)) })
 	t.Run("keys", func(t *testing.T) { accountKeys(t, open(t)) })
@@ -41,6 +42,11 @@ func accountUsers(t *testing.T, s account.Store) {
 			t.Errorf("%s: %v:\n%+v, want\n%+v", name, err, got, want)
 		}
 	}
+	nameless := want
+	nameless.Password = ""
+	if got, err := s.Identity(ctx, "u1"); err != nil || !reflect.DeepEqual(got, nameless) {
+		t.Errorf("identity: %v:\n%+v, want it without the password", err, got)
+	}
 	other := userOf("u2")
 	other.Email = "U1@EXAMPLE.com"
 	fails(t, "the same address in capitals", s.CreateUser(ctx, other), account.ErrTaken)
@@ -48,14 +54,63 @@ func accountUsers(t *testing.T, s account.Store) {
 	fails(t, "a user by id", err, account.ErrNoUser)
 	_, err = s.UserByEmail(ctx, "u2@example.com")
 	fails(t, "a user by address", err, account.ErrNoUser)
+	was := want
 	want.Name, want.Role, want.Suspended, want.Plan, want.Limits, want.Password = "Bea", account.Member, true, "", account.Limits{}, ""
-	check(t, s.UpdateUser(ctx, want))
+	fails(t, "the last administrator", s.UpdateUser(ctx, was, want), account.ErrLastAdmin)
+	boss := userOf("boss")
+	boss.Role = account.Admin
+	check(t, s.CreateUser(ctx, boss))
+	check(t, s.UpdateUser(ctx, was, want))
+	fails(t, "an edit of what is not there any more", s.UpdateUser(ctx, was, want), account.ErrEdited)
 	if got, err := s.UserByID(ctx, "u1"); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("after an update: %v:\n%+v, want\n%+v", err, got, want)
 	}
-	fails(t, "updating nobody", s.UpdateUser(ctx, userOf("u9")), account.ErrNoUser)
-	if n, err := s.CountUsers(ctx); err != nil || n != 1 {
+	if got, err := s.Identity(ctx, "u1"); err != nil || !reflect.DeepEqual(got, want) { // it has no password by now
+		t.Errorf("identity after an update: %v:\n%+v, want\n%+v", err, got, want)
+	}
+	_, err = s.Identity(ctx, "u9")
+	fails(t, "nobody's identity", err, account.ErrNoUser)
+	fails(t, "updating nobody", s.UpdateUser(ctx, userOf("u9"), userOf("u9")), account.ErrNoUser)
+	if n, err := s.CountUsers(ctx); err != nil || n != 2 {
 		t.Errorf("%d users, %v", n, err)
+	}
+}
+
+// Of administrators who suspend each other at the same moment one stays.
+func accountAdmins(t *testing.T, s account.Store) {
+	ctx := context.Background()
+	const n = 5
+	for i := range n {
+		u := userOf(fmt.Sprint("admin", i))
+		u.Role = account.Admin
+		check(t, s.CreateUser(ctx, u))
+	}
+	var editors sync.WaitGroup
+	for i := range n {
+		editors.Go(func() {
+			was, err := s.UserByID(ctx, fmt.Sprint("admin", i))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			u := was
+			u.Suspended = true
+			if err := s.UpdateUser(ctx, was, u); err != nil && !errors.Is(err, account.ErrLastAdmin) {
+				t.Error(err)
+			}
+		})
+	}
+	editors.Wait()
+	active := 0
+	users, err := s.Users(ctx, account.Filter{Limit: 100})
+	check(t, err)
+	for _, u := range users {
+		if u.ActiveAdmin() {
+			active++
+		}
+	}
+	if active != 1 {
+		t.Errorf("%d active administrators are left, want 1", active)
 	}
 }
 

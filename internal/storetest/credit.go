@@ -86,7 +86,7 @@ func balance(t testing.TB, s credit.Store, user string, total, held money.Amount
 // cleanBooks proves the books by the store's own figures.
 func cleanBooks(t testing.TB, s credit.Store) credit.Sums {
 	t.Helper()
-	report, err := credit.NewLedger(s, func(string) {}).Check(context.Background())
+	report, err := credit.NewLedger(s, nil, func(string) {}).Check(context.Background())
 	check(t, err)
 	if !report.OK {
 		t.Errorf("the books are wrong: %q", report.Problems)

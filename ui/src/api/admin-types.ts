@@ -139,6 +139,17 @@ export interface Instance {
   version: string;
   open_answers: number;
   healthy: boolean;
+  problem: string;
+  seen_ms: number;
+  this: boolean;
+  boot: string;
+}
+
+export interface Instances {
+  items: Instance[];
+  revision: number;
+  serving: number;
+  rollout: { revision: number; instances: number; ms: number; at: string } | null;
 }
 
 export interface LedgerReport {

@@ -1,0 +1,107 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"onemind/internal/fault"
+	"onemind/internal/replay"
+)
+
+var _ replay.Store = (*DB)(nil)
+
+// errGap refuses events whose numbers do not go on where the log ends: two
+// writers of one run, or one that lost count.
+func errGap(run string, seq int64) error {
+	return fault.New(fault.Internal, "event_gap", "Something went wrong on our side.").
+		Because(fmt.Errorf("event %d does not continue the log of run %s", seq, run))
+}
+
+// errOverlap ends a transaction that met events which are there already.
+var errOverlap = errors.New("the log has these events")
+
+// AppendEvents adds to a log; see replay.Store. The same events a second time
+// change nothing: a retry after a lost reply is safe.
+func (db *DB) AppendEvents(ctx context.Context, run string, events []replay.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	seqs, data, last := make([]int64, len(events)), make([][]byte, len(events)), make([]bool, len(events))
+	for i, e := range events {
+		if e.Seq != events[0].Seq+int64(i) {
+			return errGap(run, e.Seq)
+		}
+		seqs[i], data[i], last[i] = e.Seq, e.Data, e.Last
+	}
+	err := db.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		n, err := exec(ctx, tx, `
+			INSERT INTO onemind.run_events (run_id, seq, data, last, created_at)
+			SELECT $1, e.seq, e.data, e.last, $5 FROM unnest($2::bigint[], $3::bytea[], $4::boolean[]) AS e (seq, data, last)
+			WHERE $6 = 1 + coalesce((SELECT max(seq) FROM onemind.run_events WHERE run_id = $1), 0)`,
+			run, seqs, data, last, cut(time.Now()), seqs[0])
+		if isCode(err, "23505") || err == nil && n == 0 {
+			return errOverlap
+		}
+		return err
+	})
+	if !errors.Is(err, errOverlap) {
+		return err
+	}
+	return db.overlapping(ctx, run, events)
+}
+
+// overlapping appends what of events is new, if the rest is what the log has.
+func (db *DB) overlapping(ctx context.Context, run string, events []replay.Event) error {
+	have, err := db.EventsAfter(ctx, run, events[0].Seq-1, len(events))
+	if err != nil {
+		return err
+	}
+	if len(have) == 0 || have[0].Seq != events[0].Seq {
+		return errGap(run, events[0].Seq)
+	}
+	for i, e := range have {
+		if !bytes.Equal(e.Data, events[i].Data) {
+			return errGap(run, e.Seq)
+		}
+	}
+	return db.AppendEvents(ctx, run, events[len(have):])
+}
+
+// EventsAfter reads a log; see replay.Store.
+func (db *DB) EventsAfter(ctx context.Context, run string, after int64, limit int) (events []replay.Event, err error) {
+	err = db.read(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		events, err = list(ctx, c, func(r *row) replay.Event { return replay.Event{Seq: r.int(), Data: r.bytes(), Last: r.bool()} },
+			`SELECT seq, data, last FROM onemind.run_events WHERE run_id = $1 AND seq > $2 ORDER BY seq LIMIT $3`, run, after, int64(limit))
+		return err
+	})
+	return events, err
+}
+
+// trimAtOnce is how many logs go in one transaction, so that nobody waits for a
+// long clean-up.
+const trimAtOnce = 200
+
+// TrimEvents forgets old logs; see replay.Store. A log also counts as ended when
+// its run does: the crash may have come between the two.
+func (db *DB) TrimEvents(ctx context.Context, before time.Time) error {
+	for {
+		var gone int64
+		err := db.change(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
+			gone, err = exec(ctx, tx, `
+				DELETE FROM onemind.run_events WHERE run_id IN (
+					(SELECT run_id FROM onemind.run_events WHERE last AND created_at < $1 LIMIT $2)
+					UNION ALL
+					(SELECT r.id FROM onemind.runs r WHERE r.finished_at < $1 AND r.finished_at > $1::timestamptz - interval '1 day'
+						AND EXISTS (SELECT 1 FROM onemind.run_events e WHERE e.run_id = r.id) LIMIT $2))`, cut(before), int64(trimAtOnce))
+			return err
+		})
+		if err != nil || gone == 0 {
+			return err
+		}
+	}
+}
