@@ -180,9 +180,9 @@ func (f *fleet) start(binary string, i int, upstreamURL string) (*process, error
 	if err != nil {
 		return nil, err
 	}
-	name := "om" + strconv.Itoa(i+1)
+	name, key := "om"+strconv.Itoa(i+1), sha256.Sum256([]byte("of this benchmark alone"))
 	env := []string{"DATABASE_URL=" + f.pooler.URL("onemind"), "DATABASE_DIRECT_URL=" + f.pg.URL("onemind"), "REDIS_URL=" + f.redis.URL(),
-		"ONEMIND_SECRET_KEY=" + base64.StdEncoding.EncodeToString(make([]byte, 32)), "ONEMIND_INSTANCE=" + name, "ONEMIND_ADDR=" + addr,
+		"ONEMIND_SECRET_KEY=" + base64.StdEncoding.EncodeToString(key[:]), "ONEMIND_INSTANCE=" + name, "ONEMIND_ADDR=" + addr,
 		"ONEMIND_OPS_ADDR=off", "ONEMIND_DATA_DIR=" + filepath.Join(f.dir, name)}
 	if i == 0 {
 		path := filepath.Join(f.dir, "catalog.yaml")
@@ -331,7 +331,7 @@ func (f *fleet) person(ctx context.Context, i int, l *fleetLoad) {
 	session, at := f.people[i%len(f.people)], i%len(f.instances)
 	began := time.Now()
 	l.requests.Add(2)
-	data, _, err := f.do(ctx, at, session, http.MethodPost, "/api/runs", `{"prompt":"Name the three largest cities of France, please.","models":["bench"]}`)
+	data, _, err := f.do(ctx, at, session, http.MethodPost, "/api/runs", `{"prompt":"Name the three largest cities of France, please.","models":["bench"]}`, "Idempotency-Key", fmt.Sprint("run", i))
 	if err != nil {
 		l.fail(err)
 		return

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -125,7 +126,7 @@ func numberOf(e event) (seq int64, kind string) {
 func newStream(t *testing.T, p *person, reader *instance) *stream {
 	t.Helper()
 	var run struct{ ID string }
-	p.app("POST", "/api/runs", map[string]any{"prompt": "Count.", "models": []string{"slow"}}).want(202).into(&run)
+	p.app("POST", "/api/runs", map[string]any{"prompt": "Count.", "models": []string{"slow"}}, "Idempotency-Key", rand.Text()).want(201).into(&run)
 	s := &stream{done: make(chan struct{})}
 	other := p.at(reader)
 	go func() {

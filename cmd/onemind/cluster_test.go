@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"slices"
@@ -290,7 +291,7 @@ func TestSignedOutEverywhere(t *testing.T) {
 	}
 	suspend := func(p *person) {
 		t.Helper()
-		admin.at(c.instances[2]).app("PATCH", "/api/admin/users/"+p.id, map[string]any{"suspended": true}).want(200)
+		admin.at(c.instances[2]).app("PATCH", "/api/admin/users/"+p.id, map[string]any{"state": "suspended"}).want(200)
 	}
 	t.Run("log-out", func(t *testing.T) {
 		p := makes("leaves")
@@ -341,7 +342,7 @@ func TestRunAcrossInstances(t *testing.T) {
 	p := c.instances[0].user("ann", "user", "100000")
 	begin := func() string {
 		var run struct{ ID string }
-		p.app("POST", "/api/runs", map[string]any{"prompt": "Count.", "models": []string{"slow"}}).want(202).into(&run)
+		p.app("POST", "/api/runs", map[string]any{"prompt": "Count.", "models": []string{"slow"}}, "Idempotency-Key", rand.Text()).want(201).into(&run)
 		return run.ID
 	}
 	// follow reads a run at an instance until each says stop or it ends; it checks the numbers.

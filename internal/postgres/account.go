@@ -26,6 +26,7 @@ func user(r *row) account.User {
 
 // CreateUser stores a user; see account.Store.
 func (db *DB) CreateUser(ctx context.Context, u account.User) error {
+	db.Wrote(operators)
 	limits, err := document(u.Limits)
 	if err != nil {
 		return err
@@ -33,7 +34,7 @@ func (db *DB) CreateUser(ctx context.Context, u account.User) error {
 	return db.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		n, err := exec(ctx, tx, `INSERT INTO onemind.users (id, email, name, role, suspended, plan, limits, password, created_at, seen_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7::text::jsonb, $8, $9, $10) ON CONFLICT (email) DO NOTHING`,
-			u.ID, clean(strings.ToLower(u.Email)), clean(u.Name), string(u.Role), u.Suspended, u.Plan, limits, u.Password, instant(u.CreatedAt), instant(u.SeenAt))
+			u.ID, strings.ToLower(u.Email), u.Name, string(u.Role), u.Suspended, u.Plan, limits, u.Password, instant(u.CreatedAt), instant(u.SeenAt))
 		if err == nil && n == 0 {
 			return account.ErrTaken
 		}
@@ -55,7 +56,7 @@ func (db *DB) Identity(ctx context.Context, id string) (account.User, error) {
 
 // UserByEmail finds a user, or reports account.ErrNoUser. Case does not matter.
 func (db *DB) UserByEmail(ctx context.Context, email string) (account.User, error) {
-	return db.user(ctx, `email = $1`, clean(strings.ToLower(email)))
+	return db.user(ctx, `email = $1`, strings.ToLower(email))
 }
 
 func (db *DB) user(ctx context.Context, where, value string) (found account.User, err error) {
@@ -73,11 +74,11 @@ func (db *DB) user(ctx context.Context, where, value string) (found account.User
 // Users lists users, newest first; see account.Store.
 func (db *DB) Users(ctx context.Context, f account.Filter) (users []account.User, err error) {
 	_, rows := page(0, f.Limit, maxList)
-	err = db.history(ctx, "", func(ctx context.Context, c *pgx.Conn) error {
+	err = db.history(ctx, operators, func(ctx context.Context, c *pgx.Conn) error {
 		users, err = list(ctx, c, user, selectUser+`
 			WHERE ($1::text = '' OR (created_at, id) < (SELECT created_at, id FROM onemind.users WHERE id = $1))
 				AND ($2::text = '' OR email ILIKE $3 OR name ILIKE $3)
-			ORDER BY created_at DESC, id DESC LIMIT $4`, f.After, clean(f.Query), "%"+literal(clean(f.Query))+"%", rows)
+			ORDER BY created_at DESC, id DESC LIMIT $4`, f.After, f.Query, "%"+literal(f.Query)+"%", rows)
 		return err
 	})
 	return users, err
@@ -92,6 +93,7 @@ func literal(s string) string {
 // Administrators' rows are locked together, in order, so that two who suspend
 // each other on two instances cannot both succeed.
 func (db *DB) UpdateUser(ctx context.Context, was, u account.User) error {
+	db.Wrote(operators)
 	texts, err := documents(was.Limits, u.Limits)
 	if err != nil {
 		return err
@@ -113,8 +115,8 @@ func (db *DB) UpdateUser(ctx context.Context, was, u account.User) error {
 		n, err := exec(ctx, tx, `
 			UPDATE onemind.users SET name = $2, role = $3, suspended = $4, plan = $5, limits = $6::text::jsonb, password = $7
 			WHERE id = $1 AND name = $8 AND role = $9 AND suspended = $10 AND plan = $11 AND limits = $12::text::jsonb AND password = $13`,
-			was.ID, clean(u.Name), string(u.Role), u.Suspended, u.Plan, texts[1], u.Password,
-			clean(was.Name), string(was.Role), was.Suspended, was.Plan, texts[0], was.Password)
+			was.ID, u.Name, string(u.Role), u.Suspended, u.Plan, texts[1], u.Password,
+			was.Name, string(was.Role), was.Suspended, was.Plan, texts[0], was.Password)
 		if err != nil || n > 0 {
 			return err
 		}
@@ -147,7 +149,7 @@ func key(r *row) account.Key {
 func (db *DB) CreateKey(ctx context.Context, k account.Key) error {
 	return db.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := exec(ctx, tx, `INSERT INTO onemind.api_keys (`+keyColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			k.ID, k.User, clean(k.Name), k.Prefix, k.Hash, instant(k.CreatedAt), instant(k.UsedAt))
+			k.ID, k.User, k.Name, k.Prefix, k.Hash, instant(k.CreatedAt), instant(k.UsedAt))
 		if isCode(err, "23503") {
 			return account.ErrNoUser
 		}

@@ -57,6 +57,7 @@ func newest(ctx context.Context, q querier) (number int64, err error) {
 
 // Save makes the next revision; see catalog.Store.
 func (db *DB) Save(ctx context.Context, base int64, next catalog.Revision, keys map[string][]catalog.SealedKey, audit []catalog.Audit) error {
+	db.Wrote(operators)
 	return db.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if err := tx.QueryRow(ctx, `SELECT id FROM onemind.catalog_state FOR UPDATE`).Scan(new(int)); err != nil {
 			return fmt.Errorf("lock the catalog: %w", err)
@@ -116,7 +117,7 @@ func addRevision(ctx context.Context, tx pgx.Tx, number int64, next catalog.Revi
 		return err
 	}
 	_, err = exec(ctx, tx, `INSERT INTO onemind.catalog_revisions (number, author, note, created_at, changes, document) VALUES ($1, $2, $3, $4, $5::text::jsonb, $6::text::jsonb)`,
-		number, clean(next.Author), clean(next.Note), instant(next.At), texts[0], texts[1])
+		number, next.Author, next.Note, instant(next.At), texts[0], texts[1])
 	return err
 }
 
@@ -127,7 +128,7 @@ func replaceKeys(ctx context.Context, tx pgx.Tx, keys map[string][]catalog.Seale
 		}
 		for _, k := range replacement {
 			if _, err := exec(ctx, tx, `INSERT INTO onemind.provider_keys (id, provider_id, sealed, last4, created_at) VALUES ($1, $2, $3, $4, $5)`,
-				k.ID, provider, k.Sealed, clean(k.Last4), instant(k.CreatedAt)); err != nil {
+				k.ID, provider, k.Sealed, k.Last4, instant(k.CreatedAt)); err != nil {
 				return err
 			}
 		}
@@ -149,7 +150,7 @@ func (db *DB) SealedKeys(ctx context.Context) (keys []catalog.SealedKey, err err
 // Revisions lists revisions without documents; see catalog.Store.
 func (db *DB) Revisions(ctx context.Context, below int64, limit int) (revisions []catalog.Revision, err error) {
 	below, rows := page(below, limit, maxList)
-	err = db.history(ctx, "", func(ctx context.Context, c *pgx.Conn) error {
+	err = db.history(ctx, operators, func(ctx context.Context, c *pgx.Conn) error {
 		revisions, err = list(ctx, c, revision, `
 			SELECT number, author, note, created_at, changes::text FROM onemind.catalog_revisions WHERE number < $1 ORDER BY number DESC LIMIT $2`, below, rows)
 		return err
@@ -189,13 +190,14 @@ func (db *DB) Revision(ctx context.Context, number int64) (found catalog.Revisio
 
 // Record appends an audit row.
 func (db *DB) Record(ctx context.Context, a catalog.Audit) error {
+	db.Wrote(operators)
 	return db.change(ctx, func(ctx context.Context, tx pgx.Tx) error { return appendAudit(ctx, tx, a) })
 }
 
 func appendAudit(ctx context.Context, tx pgx.Tx, rows ...catalog.Audit) error {
 	for _, a := range rows {
 		if _, err := exec(ctx, tx, `INSERT INTO onemind.audit_log (actor, action, object, before, after, address, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			clean(a.Actor), clean(a.Action), clean(a.Object), clean(a.Before), clean(a.After), clean(a.Address), instant(a.At)); err != nil {
+			a.Actor, a.Action, a.Object, a.Before, a.After, a.Address, instant(a.At)); err != nil {
 			return err
 		}
 	}
@@ -205,7 +207,7 @@ func appendAudit(ctx context.Context, tx pgx.Tx, rows ...catalog.Audit) error {
 // AuditLog lists audit rows, newest first; see catalog.Store.
 func (db *DB) AuditLog(ctx context.Context, below int64, limit int) (rows []catalog.Audit, err error) {
 	below, n := page(below, limit, maxList)
-	err = db.history(ctx, "", func(ctx context.Context, c *pgx.Conn) error {
+	err = db.history(ctx, operators, func(ctx context.Context, c *pgx.Conn) error {
 		rows, err = list(ctx, c, func(r *row) catalog.Audit {
 			return catalog.Audit{ID: r.int(), Actor: r.text(), Action: r.text(), Object: r.text(), Before: r.text(), After: r.text(),
 				Address: r.text(), At: r.time()}

@@ -151,7 +151,7 @@ func saveProvider(ctx context.Context, tx pgx.Tx, p catalog.Provider) error {
 			connect_timeout_ms = excluded.connect_timeout_ms, first_token_timeout_ms = excluded.first_token_timeout_ms,
 			idle_timeout_ms = excluded.idle_timeout_ms
 		WHERE provider_config.* IS DISTINCT FROM excluded.*`,
-		p.ID, clean(p.Name), p.Protocol, clean(p.BaseURL), clean(p.KeyEnv), p.Keyless, p.Enabled, p.AllowPrivate,
+		p.ID, p.Name, p.Protocol, p.BaseURL, p.KeyEnv, p.Keyless, p.Enabled, p.AllowPrivate,
 		int64(p.MaxConcurrency), p.Timeouts.ConnectMS, p.Timeouts.FirstTokenMS, p.Timeouts.IdleMS)
 	return err
 }
@@ -169,7 +169,7 @@ func saveModel(ctx context.Context, tx pgx.Tx, m catalog.Model) error {
 			state = excluded.state, context_window = excluded.context_window, max_output_tokens = excluded.max_output_tokens,
 			capabilities = excluded.capabilities, aliases = excluded.aliases, parameter_rules = excluded.parameter_rules
 		WHERE ai_models.* IS DISTINCT FROM excluded.*`,
-		m.ID, m.Provider, clean(m.Upstream), clean(m.Name), string(m.State), m.ContextWindow, m.MaxOutput, texts[0], texts[1], texts[2])
+		m.ID, m.Provider, m.Upstream, m.Name, string(m.State), m.ContextWindow, m.MaxOutput, texts[0], texts[1], texts[2])
 	return err
 }
 
@@ -186,7 +186,7 @@ func savePrice(ctx context.Context, tx pgx.Tx, versions map[string]pricedModel, 
 			reasoning_nano_usd, per_request_nano_usd, per_image_nano_usd, effective_at, source, as_of, author, created_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
 		model, p.Version, int64(p.Rates.Input), int64(p.Rates.CachedInput), int64(p.Rates.CacheWrite), int64(p.Rates.Output), int64(p.Rates.Reasoning),
-		int64(p.Rates.Request), int64(p.Rates.Image), instant(p.EffectiveAt), clean(p.Source), clean(p.AsOf), clean(p.Author), instant(p.CreatedAt))
+		int64(p.Rates.Request), int64(p.Rates.Image), instant(p.EffectiveAt), p.Source, p.AsOf, p.Author, instant(p.CreatedAt))
 	return err
 }
 
@@ -209,7 +209,7 @@ func saveSystem(ctx context.Context, tx pgx.Tx, d catalog.Document) error {
 		return err
 	}
 	for name, value := range values {
-		if _, err := exec(ctx, tx, insert, "settings", name, string(value)); err != nil {
+		if _, err := exec(ctx, tx, insert, "settings", name, cleanJSON(string(value))); err != nil {
 			return err
 		}
 	}

@@ -35,7 +35,7 @@ func addConversation(ctx context.Context, tx pgx.Tx, v chat.Conversation) error 
 		return err
 	}
 	if _, err := exec(ctx, tx, `INSERT INTO onemind.conversations (id, user_id, title, pinned, created_at, updated_at, models) VALUES ($1, $2, $3, $4, $5, $6, $7::text::jsonb)`,
-		v.ID, v.User, clean(v.Title), v.Pinned, instant(v.CreatedAt), instant(v.UpdatedAt), models); err != nil {
+		v.ID, v.User, v.Title, v.Pinned, instant(v.CreatedAt), instant(v.UpdatedAt), models); err != nil {
 		return err
 	}
 	return index(ctx, tx, searchText{ref: v.ID, source: "title", conversation: v.ID, user: v.User, text: v.Title})
@@ -110,7 +110,7 @@ func parseCursor(s string) ([]any, error) {
 		pinned, err1 := strconv.ParseBool(parts[0])
 		updated, err2 := strconv.ParseInt(parts[1], 10, 64)
 		if err1 == nil && err2 == nil && updated > -1<<53 && updated < 1<<53 {
-			return []any{pinned, time.UnixMilli(updated).UTC(), clean(parts[2])}, nil
+			return []any{pinned, time.UnixMilli(updated).UTC(), parts[2]}, nil
 		}
 	}
 	return nil, fault.New(fault.Invalid, "invalid_cursor", "This cursor is not one of ours: start the list again.")
@@ -120,7 +120,7 @@ func parseCursor(s string) ([]any, error) {
 func (db *DB) UpdateConversation(ctx context.Context, v chat.Conversation) error {
 	db.Wrote(v.User)
 	return db.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		n, err := exec(ctx, tx, `UPDATE onemind.conversations SET title = $1, pinned = $2 WHERE id = $3 AND user_id = $4`, clean(v.Title), v.Pinned, v.ID, v.User)
+		n, err := exec(ctx, tx, `UPDATE onemind.conversations SET title = $1, pinned = $2 WHERE id = $3 AND user_id = $4`, v.Title, v.Pinned, v.ID, v.User)
 		if err != nil {
 			return err
 		}

@@ -12,7 +12,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -57,65 +56,80 @@ type DB struct {
 // Open connects, proves that the connections keep apart, and brings the schema
 // up to date or checks it. Its errors are one line that names the setting.
 func Open(ctx context.Context, c Config) (*DB, error) {
-	ctx, cancel := context.WithTimeout(ctx, openWithin)
-	defer cancel()
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	db := &DB{config: c, log: c.Log}
-	var err error
-	if db.pool, db.pooled, err = openPool(ctx, "DATABASE_URL", c.URL); err != nil {
-		return nil, err
+	err := within(ctx, db.reach)
+	if err == nil {
+		err = db.bringUp(ctx) // takes the time it needs
 	}
-	fail := func(err error) (*DB, error) {
-		db.pool.Close()
-		return nil, err
+	if err == nil && c.Replica != "" {
+		err = within(ctx, db.reachReplica)
 	}
-	if err := selfTest(ctx, db.pool); err != nil {
-		return fail(err)
-	}
-	if err := db.checkDirect(ctx); err != nil {
-		return fail(err)
-	}
-	if err := db.bringUp(ctx); err != nil {
-		return fail(err)
-	}
-	if c.Replica != "" {
-		if db.replica, err = openReplica(ctx, c.Replica); err != nil {
-			return fail(err)
+	if err != nil {
+		if db.pool != nil {
+			db.pool.Close()
 		}
+		return nil, err
 	}
 	db.group = newGroup(db)
 	return db, nil
 }
 
+func within(ctx context.Context, step func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, openWithin)
+	defer cancel()
+	return step(ctx)
+}
+
+// reach connects to the primary and proves its connections.
+func (db *DB) reach(ctx context.Context) (err error) {
+	if db.pool, db.pooled, err = openPool(ctx, "DATABASE_URL", db.config.URL); err != nil {
+		return err
+	}
+	if err := selfTest(ctx, "DATABASE_URL", db.pool); err != nil {
+		return err
+	}
+	return db.checkDirect(ctx)
+}
+
 // openPool opens a pool whose statements are safe whether a pooler is in
 // between or not, and tells which it is.
-func openPool(ctx context.Context, setting, url string) (*pgxpool.Pool, bool, error) {
-	config, err := pgxpool.ParseConfig(url)
+func openPool(ctx context.Context, setting, dsn string) (pool *pgxpool.Pool, pooled bool, err error) {
+	config, err := poolConfig(setting, dsn)
 	if err != nil {
-		return nil, false, fmt.Errorf("%s: is not a Postgres connection string: %s", setting, reasonOf(err, url))
+		return nil, false, err
+	}
+	if pooled, err = chooseMode(ctx, setting, dsn, config.ConnConfig); err != nil {
+		return nil, false, err
+	}
+	if pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return nil, false, refused(setting, dsn, err)
+	}
+	return pool, pooled, nil
+}
+
+// poolConfig reads a connection string. What it does not say is ours.
+func poolConfig(setting, dsn string) (*pgxpool.Config, error) {
+	config, err := parse(setting, dsn)
+	if err != nil {
+		return nil, err
 	}
 	if config.ConnConfig.ConnectTimeout == 0 || config.ConnConfig.ConnectTimeout > connectWithin {
 		config.ConnConfig.ConnectTimeout = connectWithin
 	}
-	if !hasParameter(url, "pool_max_conns") {
+	if !hasParameter(dsn, "pool_max_conns") {
 		config.MaxConns = maxConns
 	}
-	config.MinConns = min(minConns, config.MaxConns)
+	if !hasParameter(dsn, "pool_min_conns") {
+		config.MinConns = min(minConns, config.MaxConns)
+	}
 	config.MaxConnLifetime, config.MaxConnLifetimeJitter = 30*time.Minute, 5*time.Minute
 	if _, named := config.ConnConfig.RuntimeParams["application_name"]; !named {
 		config.ConnConfig.RuntimeParams["application_name"] = "onemind"
 	}
-	pooled, err := chooseMode(ctx, setting, url, config.ConnConfig)
-	if err != nil {
-		return nil, false, err
-	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, false, fmt.Errorf("%s: %s", setting, reasonOf(err, url))
-	}
-	return pool, pooled, nil
+	return config, nil
 }
 
 // checkDirect makes sure that the direct connection string works and is direct.
@@ -135,7 +149,7 @@ func (db *DB) checkDirect(ctx context.Context) error {
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost
 	pooled, err := isPooled(ctx, conn)
 	if err != nil {
-		return fmt.Errorf("DATABASE_DIRECT_URL: %s", reasonOf(err, db.config.Direct))
+		return refused("DATABASE_DIRECT_URL", db.config.Direct, err)
 	}
 	if pooled {
 		return errors.New("DATABASE_DIRECT_URL: goes through a transaction pooler, where notifications get lost; name the Postgres itself")
@@ -144,16 +158,17 @@ func (db *DB) checkDirect(ctx context.Context) error {
 }
 
 // connect opens one connection outside of the pool.
-func connect(ctx context.Context, setting, url string) (*pgx.Conn, error) {
-	config, err := pgx.ParseConfig(url)
+func connect(ctx context.Context, setting, dsn string) (*pgx.Conn, error) {
+	pool, err := parse(setting, dsn) // it may have settings of a pool
 	if err != nil {
-		return nil, fmt.Errorf("%s: is not a Postgres connection string: %s", setting, reasonOf(err, url))
+		return nil, err
 	}
+	config := pool.ConnConfig
 	config.ConnectTimeout = connectWithin
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %s", setting, reasonOf(err, url))
+		return nil, refused(setting, dsn, err)
 	}
 	return conn, nil
 }
@@ -180,20 +195,29 @@ func (db *DB) Stats() Stats {
 	return Stats{Acquired: s.AcquiredConns(), Idle: s.IdleConns(), Max: s.MaxConns(), Waits: s.EmptyAcquireCount()}
 }
 
+// acquire takes a connection out of a pool, and does not wait for one for long.
+func acquire(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Conn, error) {
+	waiting, cancel := context.WithTimeout(ctx, acquireWithin)
+	defer cancel()
+	conn, err := pool.Acquire(waiting)
+	switch {
+	case err == nil:
+		return conn, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case errors.Is(err, context.DeadlineExceeded) && pool.Stat().AcquiredConns() >= pool.Stat().MaxConns():
+		return nil, errBusy.Because(err)
+	default:
+		return nil, unavailable(err)
+	}
+}
+
 // borrow runs fn on one connection of a pool. What goes wrong with the database,
 // and not with the statement, comes back as a fault that may be tried again.
 func borrow(ctx context.Context, pool *pgxpool.Pool, fn func(context.Context, *pgx.Conn) error) error {
-	waiting, cancel := context.WithTimeout(ctx, acquireWithin)
-	conn, err := pool.Acquire(waiting)
-	cancel()
+	conn, err := acquire(ctx, pool)
 	if err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if errors.Is(err, context.DeadlineExceeded) && pool.Stat().AcquiredConns() >= pool.Stat().MaxConns() {
-			return errBusy.Because(err)
-		}
-		return unavailable(err)
+		return err
 	}
 	defer conn.Release()
 	acting, cancel := context.WithTimeout(ctx, actWithin)
@@ -207,9 +231,24 @@ func borrow(ctx context.Context, pool *pgxpool.Pool, fn func(context.Context, *p
 	return nil
 }
 
-// read runs fn on one connection of the primary.
+// broken tells whether an error means that the line was cut. The pool may have
+// kept it since before a restart of the server, so that another may do.
+func broken(ctx context.Context, c *pgx.Conn, err error) bool {
+	return err != nil && c.IsClosed() && ctx.Err() == nil
+}
+
+// read runs fn on one connection of the primary, and once more if that broke.
 func (db *DB) read(ctx context.Context, fn func(context.Context, *pgx.Conn) error) error {
-	return borrow(ctx, db.pool, fn)
+	cut := false
+	err := borrow(ctx, db.pool, func(ctx context.Context, c *pgx.Conn) error {
+		err := fn(ctx, c)
+		cut = broken(ctx, c, err)
+		return err
+	})
+	if cut {
+		return borrow(ctx, db.pool, fn)
+	}
+	return err
 }
 
 // snapshot runs fn in one transaction that sees one state of the database.
@@ -221,8 +260,12 @@ func oneSnapshot(ctx context.Context, c *pgx.Conn, fn func(context.Context, pgx.
 	return pgx.BeginTxFunc(ctx, c, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error { return fn(ctx, tx) })
 }
 
-// changeTries bounds how often a transaction that lost against another starts again.
-const changeTries = 10
+// How often a transaction starts again: because it lost against another one, or
+// because it never began on a line that was cut.
+const (
+	changeTries = 10
+	beginTries  = 3
+)
 
 // change makes an act durable: all of it, or on an error nothing. Once begun it
 // goes to its end whatever becomes of the caller: one that gave up would not
@@ -231,13 +274,24 @@ func (db *DB) change(ctx context.Context, fn func(context.Context, pgx.Tx) error
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), actWithin)
+	defer cancel()
 	for try := 1; ; try++ {
+		begun, cut := false, false
 		err := borrow(ctx, db.pool, func(ctx context.Context, c *pgx.Conn) error {
-			return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error { return fn(ctx, tx) })
-		})
-		if !lostRace(err) || try == changeTries {
+			err := pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
+				begun = true
+				return fn(ctx, tx)
+			})
+			cut = !begun && broken(ctx, c, err)
 			return err
+		})
+		lost := lostRace(err)
+		if !(lost && try < changeTries) && !(cut && try < beginTries) || ctx.Err() != nil {
+			if lost {
+				return errBusy.Because(err)
+			}
+			return translate(err)
 		}
 		time.Sleep(rand.N(time.Duration(try) * 5 * time.Millisecond)) //nolint:gosec // spacing, not a secret
 	}

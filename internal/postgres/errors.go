@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"onemind/internal/fault"
 )
@@ -59,8 +61,7 @@ func away(err error) bool {
 	var failed *pgconn.ConnectError
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &network) || errors.As(err, &failed) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNREFUSED) ||
-		pgconn.SafeToRetry(err) || strings.Contains(err.Error(), "conn closed") || strings.Contains(err.Error(), "closed pool")
+		errors.Is(err, pgconn.ErrConnClosed) || pgconn.SafeToRetry(err)
 }
 
 // lostRace tells whether a transaction only has to start again.
@@ -79,25 +80,63 @@ func isCode(err error, codes ...string) bool {
 	return false
 }
 
-// reasonOf says in one line why a connection failed, without the password.
-func reasonOf(err error, dsn string) string {
-	text := err.Error()
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		text = pg.Message
-	} else if u, parsed := url.Parse(dsn); parsed == nil && u.Host != "" {
-		text = u.Host + " does not answer"
-		if errors.Is(err, syscall.ECONNREFUSED) {
-			text = "nobody listens at " + u.Host
-		}
-		var dns *net.DNSError
-		if errors.As(err, &dns) {
-			text = "there is no host " + dns.Name
-		}
-	} else {
-		text = "it has a form like postgres://user:password@host:5432/database"
+// parse reads a connection string. What the parser says of a bad one may hold
+// the password, and one with special characters is taken apart in wrong places.
+func parse(setting, dsn string) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(dsn)
+	u, broken := url.Parse(dsn)
+	isURL := strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://")
+	if isURL && (broken != nil || u.User == nil && strings.Contains(dsn, "@")) || err != nil && !isURL {
+		return nil, fmt.Errorf("%s: is not a Postgres connection string; it has a form like postgres://user:password@host:5432/database, with %%XX for special characters", setting)
 	}
-	return strings.Join(strings.Fields(text), " ")
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", setting, root(err))
+	}
+	return config, nil
+}
+
+// refused says in one line why a connection failed, and never the password.
+func refused(setting, dsn string, err error) error {
+	host := "the server"
+	if u, parsed := url.Parse(dsn); parsed == nil && u.Host != "" {
+		host = u.Host
+	}
+	var pg *pgconn.PgError
+	var dns *net.DNSError
+	var reason string
+	switch {
+	case errors.As(err, &pg):
+		reason = host + " says: " + pg.Message
+	case errors.As(err, &dns):
+		reason = "there is no host " + dns.Name
+	case errors.Is(err, syscall.ECONNREFUSED):
+		reason = "nobody listens at " + host
+	case pgconn.Timeout(err), errors.Is(err, context.DeadlineExceeded):
+		reason = host + " does not answer"
+	default:
+		reason = host + ": " + root(err).Error()
+	}
+	return &startError{setting + ": " + strings.Join(strings.Fields(reason), " "), err}
+}
+
+// startError is a refusal to start; its text is for an operator.
+type startError struct {
+	text  string
+	cause error
+}
+
+func (e *startError) Error() string { return e.text }
+func (e *startError) Unwrap() error { return e.cause }
+
+// root is the innermost cause of an error.
+func root(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
 }
 
 // hasParameter tells whether a connection string sets a parameter.

@@ -50,11 +50,11 @@ func steps() ([]Migration, error) {
 
 // bringUp migrates the schema or refuses one that does not fit.
 func (db *DB) bringUp(ctx context.Context) error {
-	setting, url := "DATABASE_DIRECT_URL", db.config.Direct
-	if url == "" { // pooled alone: every step keeps to one transaction, so that it may go through
-		setting, url = "DATABASE_URL", db.config.URL
+	setting, dsn := "DATABASE_DIRECT_URL", db.config.Direct
+	if dsn == "" || dsn == db.config.URL { // pooled alone: every step keeps to one transaction, so that it may go through
+		setting, dsn = "DATABASE_URL", db.config.URL
 	}
-	conn, err := connect(ctx, setting, url)
+	conn, err := connect(ctx, setting, dsn)
 	if err != nil {
 		return err
 	}
@@ -65,20 +65,20 @@ func (db *DB) bringUp(ctx context.Context) error {
 	}
 	have, err := version(ctx, conn)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: read the schema's version: %w", setting, err)
 	}
 	if have > int64(len(all)) {
-		return fmt.Errorf("DATABASE_URL: %w: it has schema %d, this program knows %d; run the newer program, or restore a backup", ErrNewer, have, len(all))
+		return fmt.Errorf("%s: %w: it has schema %d, this program knows %d; run the newer program, or restore a backup", setting, ErrNewer, have, len(all))
 	}
 	if have < int64(len(all)) && !db.config.Migrate {
-		return fmt.Errorf("DATABASE_URL: %w: it has schema %d, this program needs %d; run 'onemind migrate'", ErrOld, have, len(all))
+		return fmt.Errorf("%s: %w: it has schema %d, this program needs %d; run 'onemind migrate'", setting, ErrOld, have, len(all))
 	}
 	for _, m := range all[have:] {
 		if err := apply(ctx, conn, m); err != nil {
-			return fmt.Errorf("migration %d (%s): %w", m.Version, m.Name, err)
+			return fmt.Errorf("%s: migration %d (%s): %w", setting, m.Version, m.Name, err)
 		}
 	}
-	if have < int64(len(all)) {
+	if have == 0 && len(all) > 0 {
 		db.setTimeouts(ctx, conn)
 	}
 	return nil
@@ -102,12 +102,23 @@ type querier interface {
 // migrationLock is the key of the lock that lets one instance migrate at a time.
 const migrationLock = 0x6f6e656d696e64 // "onemind"
 
-// apply applies one step, unless another instance was faster.
-func apply(ctx context.Context, conn *pgx.Conn, m Migration) error {
+// alone runs fn in a transaction that no other instance's can run beside. It has
+// time: the role's own timeouts are for what people wait for.
+func alone(ctx context.Context, conn *pgx.Conn, fn func(pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true)`); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(migrationLock)); err != nil {
 			return err
 		}
+		return fn(tx)
+	})
+}
+
+// apply applies one step, unless another instance was faster.
+func apply(ctx context.Context, conn *pgx.Conn, m Migration) error {
+	return alone(ctx, conn, func(tx pgx.Tx) error {
 		have, err := version(ctx, tx)
 		if err != nil || have >= m.Version {
 			return err
@@ -121,19 +132,35 @@ func apply(ctx context.Context, conn *pgx.Conn, m Migration) error {
 	})
 }
 
-// setTimeouts makes the server keep what the clients' deadlines cannot: a
-// statement whose client is gone. A role that may not change itself goes without.
+// timeouts are what the server keeps when a client is gone that would have kept
+// its own deadline.
+const timeouts = "statement_timeout = '5s', lock_timeout = '500ms', idle_in_transaction_session_timeout = '10s'"
+
+// setTimeouts gives the role its timeouts in a new database. Where others have
+// tables too, or the role may not, that is left to the operator.
 func (db *DB) setTimeouts(ctx context.Context, conn *pgx.Conn) {
-	for _, setting := range []string{"statement_timeout = '5s'", "lock_timeout = '500ms'", "idle_in_transaction_session_timeout = '10s'"} {
-		var text string
-		err := conn.QueryRow(ctx, `SELECT format('ALTER ROLE CURRENT_USER IN DATABASE %I SET ', current_database())`).Scan(&text)
-		if err == nil {
-			_, err = conn.Exec(ctx, text+setting, pgx.QueryExecModeSimpleProtocol)
+	shared := false
+	err := alone(ctx, conn, func(tx pgx.Tx) error {
+		var role string
+		if err := tx.QueryRow(ctx, `
+			SELECT format('ALTER ROLE CURRENT_USER IN DATABASE %I SET ', current_database()), EXISTS (
+				SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+				WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('onemind', 'information_schema') AND n.nspname NOT LIKE 'pg\_%')`).
+			Scan(&role, &shared); err != nil || shared {
+			return err
 		}
-		if err != nil {
-			db.log.Warn("the role's timeouts could not be set; set them yourself", "setting", setting, "err", err)
-			return
+		for setting := range strings.SplitSeq(timeouts, ", ") {
+			if _, err := tx.Exec(ctx, role+setting, pgx.QueryExecModeSimpleProtocol); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	if shared {
+		db.log.Info("the database has other tables too, so the role keeps its timeouts; a role of its own should have these", "timeouts", timeouts)
+	}
+	if err != nil {
+		db.log.Warn("the role's timeouts could not be set; set them yourself", "timeouts", timeouts, "err", err)
 	}
 }
 

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 )
@@ -14,7 +16,7 @@ import (
 // chooseMode decides how statements travel. Behind a transaction pooler only
 // unnamed ones are safe: a named one may be missing on the next connection or
 // belong to somebody else there.
-func chooseMode(ctx context.Context, setting, url string, c *pgx.ConnConfig) (pooled bool, err error) {
+func chooseMode(ctx context.Context, setting, dsn string, c *pgx.ConnConfig) (pooled bool, err error) {
 	if c.DefaultQueryExecMode == pgx.QueryExecModeDescribeExec {
 		return false, fmt.Errorf("%s: default_query_exec_mode=describe_exec mixes up answers behind a pooler; leave it out", setting)
 	}
@@ -22,13 +24,13 @@ func chooseMode(ctx context.Context, setting, url string, c *pgx.ConnConfig) (po
 	probe.DefaultQueryExecMode = pgx.QueryExecModeExec
 	conn, err := pgx.ConnectConfig(ctx, probe)
 	if err != nil {
-		return false, fmt.Errorf("%s: %s", setting, reasonOf(err, url))
+		return false, refused(setting, dsn, err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost
 	if pooled, err = isPooled(ctx, conn); err != nil {
-		return false, fmt.Errorf("%s: %s", setting, reasonOf(err, url))
+		return false, refused(setting, dsn, err)
 	}
-	if !hasParameter(url, "default_query_exec_mode") && pooled {
+	if !hasParameter(dsn, "default_query_exec_mode") && pooled {
 		c.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
 	return pooled, nil
@@ -54,31 +56,39 @@ const (
 // selfTest runs many statements on many connections at once and checks that each
 // gets its own answer. A mode that does not suit the pooler fails here and not on
 // somebody's balance.
-func selfTest(ctx context.Context, pool *pgxpool.Pool) error {
+func selfTest(ctx context.Context, setting string, pool *pgxpool.Pool) error {
 	var work errgroup.Group
 	for n := range min(testConns, int(pool.Config().MaxConns)) {
 		work.Go(func() error {
-			return borrow(ctx, pool, func(ctx context.Context, c *pgx.Conn) error {
-				for round := range testRounds {
-					if err := echo(ctx, c, n, round); err != nil {
-						return err
-					}
+			conn, err := pool.Acquire(ctx) // as long as it takes: a new line to a far server is slow
+			if err != nil {
+				return err
+			}
+			defer conn.Release()
+			for round := range testRounds {
+				if err := echo(ctx, conn.Conn(), n, round); err != nil {
+					return err
 				}
-				return nil
-			})
+			}
+			return nil
 		})
 	}
 	err := work.Wait()
-	if err == nil {
-		return nil
-	}
 	var mixed *mixedUp
-	if errors.As(err, &mixed) || isCode(err, "42P05", "26000", "08P01") {
-		return fmt.Errorf("DATABASE_URL: answers of connections get mixed up in mode %s (%v); remove default_query_exec_mode from it",
-			pool.Config().ConnConfig.DefaultQueryExecMode, err)
+	var pg *pgconn.PgError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &mixed), errors.As(err, &pg) && pg.Severity == "ERROR":
+		return fmt.Errorf("%s: answers of connections get mixed up in mode %s (%s); remove default_query_exec_mode from it",
+			setting, modeName(pool.Config().ConnConfig.DefaultQueryExecMode), root(err))
+	default:
+		return refused(setting, pool.Config().ConnString(), err)
 	}
-	return fmt.Errorf("DATABASE_URL: the self-test failed: %w", err)
 }
+
+// modeName is a mode as a connection string says it.
+func modeName(m pgx.QueryExecMode) string { return strings.ReplaceAll(m.String(), " ", "_") }
 
 // mixedUp is an answer to another question.
 type mixedUp struct{ got, want string }

@@ -27,7 +27,7 @@ func (p Presence) Beat(ctx context.Context, i fleet.Instance) error {
 	return p.db.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := exec(ctx, tx, `
 			INSERT INTO onemind.instances (boot, name, data, seen_at) VALUES ($1, $2, $3::text::jsonb, clock_timestamp())
-			ON CONFLICT (boot) DO UPDATE SET name = excluded.name, data = excluded.data, seen_at = excluded.seen_at`, i.Boot, clean(i.Name), data); err != nil {
+			ON CONFLICT (boot) DO UPDATE SET name = excluded.name, data = excluded.data, seen_at = excluded.seen_at`, i.Boot, i.Name, data); err != nil {
 			return err
 		}
 		_, err := exec(ctx, tx, `DELETE FROM onemind.instances WHERE seen_at < clock_timestamp() - interval '1 hour'`)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -89,19 +90,30 @@ const trimAtOnce = 200
 // TrimEvents forgets old logs; see replay.Store. A log also counts as ended when
 // its run does: the crash may have come between the two.
 func (db *DB) TrimEvents(ctx context.Context, before time.Time) error {
-	for {
-		var gone int64
-		err := db.change(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
-			gone, err = exec(ctx, tx, `
-				DELETE FROM onemind.run_events WHERE run_id IN (
-					(SELECT run_id FROM onemind.run_events WHERE last AND created_at < $1 LIMIT $2)
-					UNION ALL
-					(SELECT r.id FROM onemind.runs r WHERE r.finished_at < $1 AND r.finished_at > $1::timestamptz - interval '1 day'
-						AND EXISTS (SELECT 1 FROM onemind.run_events e WHERE e.run_id = r.id) LIMIT $2))`, cut(before), int64(trimAtOnce))
+	var runs []string
+	err := db.read(ctx, func(ctx context.Context, c *pgx.Conn) (err error) {
+		// The recursion steps from run to run along the primary key; DISTINCT would
+		// read every event.
+		runs, err = list(ctx, c, (*row).text, `
+			WITH RECURSIVE logs (run_id) AS (
+				(SELECT run_id FROM onemind.run_events ORDER BY run_id LIMIT 1)
+				UNION ALL
+				SELECT (SELECT e.run_id FROM onemind.run_events e WHERE e.run_id > logs.run_id ORDER BY e.run_id LIMIT 1) FROM logs WHERE logs.run_id IS NOT NULL)
+			SELECT run_id FROM logs WHERE run_id IS NOT NULL AND (
+				EXISTS (SELECT 1 FROM onemind.runs r WHERE r.id = logs.run_id AND r.finished_at < $1)
+				OR (SELECT e.last AND e.created_at < $1 FROM onemind.run_events e WHERE e.run_id = logs.run_id ORDER BY e.seq DESC LIMIT 1))`, cut(before))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for some := range slices.Chunk(runs, trimAtOnce) {
+		if err := db.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
+			_, err := exec(ctx, tx, `DELETE FROM onemind.run_events WHERE run_id = ANY ($1)`, some)
 			return err
-		})
-		if err != nil || gone == 0 {
+		}); err != nil {
 			return err
 		}
 	}
+	return nil
 }

@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf16"
 
 	"github.com/jackc/pgx/v5"
 
@@ -127,7 +130,7 @@ func (r *row) json(v any) {
 
 // list gathers what read makes of every row.
 func list[T any](ctx context.Context, q database, read func(*row) T, sql string, args ...any) ([]T, error) {
-	rows, err := q.Query(ctx, sql, args...)
+	rows, err := q.Query(ctx, sql, cleaned(args)...)
 	if err != nil {
 		return nil, fmt.Errorf("run %q: %w", short(sql), err)
 	}
@@ -163,7 +166,7 @@ func first[T any](ctx context.Context, q database, read func(*row) T, sql string
 // exists tells whether a query has a row.
 func exists(ctx context.Context, q database, sql string, args ...any) (bool, error) {
 	var one int
-	err := q.QueryRow(ctx, sql, args...).Scan(&one)
+	err := q.QueryRow(ctx, sql, cleaned(args)...).Scan(&one)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
@@ -175,7 +178,7 @@ func exists(ctx context.Context, q database, sql string, args ...any) (bool, err
 
 // exec runs a statement and gives the number of rows it changed.
 func exec(ctx context.Context, tx pgx.Tx, sql string, args ...any) (int64, error) {
-	tag, err := tx.Exec(ctx, sql, args...)
+	tag, err := tx.Exec(ctx, sql, cleaned(args)...)
 	if err != nil {
 		return 0, fmt.Errorf("run %q: %w", short(sql), err)
 	}
@@ -213,13 +216,86 @@ func clean(s string) string {
 	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
+// cleaned cleans the texts among the arguments of a statement, in place.
+func cleaned(args []any) []any {
+	for i, arg := range args {
+		switch v := arg.(type) {
+		case string:
+			args[i] = clean(v)
+		case []string:
+			texts := make([]string, len(v)) // the caller's own stays as it is
+			for n, text := range v {
+				texts[n] = clean(text)
+			}
+			args[i] = texts
+		}
+	}
+	return args
+}
+
 // document writes a value as JSON that Postgres takes.
 func document(v any) (string, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return "", fmt.Errorf("write JSON: %w", err)
 	}
-	return strings.ReplaceAll(string(b), `\u0000`, ""), nil
+	return cleanJSON(string(b)), nil
+}
+
+// cleanJSON takes out of a JSON text what Postgres refuses in it: an escaped null
+// character, and half a pair of surrogates. A backslash before a u is an escape
+// unless another backslash escapes it.
+func cleanJSON(text string) string {
+	if !strings.Contains(text, `\u`) {
+		return text
+	}
+	var b strings.Builder
+	b.Grow(len(text))
+	for i := 0; i < len(text); {
+		switch r, size := escaped(text[i:]); {
+		case text[i] != '\\' || i+1 == len(text):
+			b.WriteByte(text[i])
+			i++
+		case size == 0: // another escape
+			b.WriteString(text[i : i+2])
+			i += 2
+		case r == 0:
+			i += size
+		case r == unicode.ReplacementChar:
+			b.WriteString(`\ufffd`)
+			i += size
+		default:
+			b.WriteString(text[i : i+size])
+			i += size
+		}
+	}
+	return b.String()
+}
+
+// escaped reads a \u escape at the beginning of a text, or a pair of them; half a
+// pair is the replacement character. The size is 0 when there is none.
+func escaped(text string) (r rune, size int) {
+	one, ok := unit(text)
+	if !ok {
+		return 0, 0
+	}
+	if !utf16.IsSurrogate(one) {
+		return one, 6
+	}
+	if two, ok := unit(text[6:]); ok {
+		if r := utf16.DecodeRune(one, two); r != unicode.ReplacementChar {
+			return r, 12
+		}
+	}
+	return unicode.ReplacementChar, 6
+}
+
+func unit(text string) (rune, bool) {
+	if len(text) < 6 || text[:2] != `\u` {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(text[2:6], 16, 16)
+	return rune(n), err == nil
 }
 
 // documents writes several; the first error counts.

@@ -92,7 +92,7 @@ const byKey = `user_id = $1 AND idempotency_key = $2 AND idempotency_key <> ''`
 // RunByKey finds a run by its idempotency key; see chat.Store.
 func (db *DB) RunByKey(ctx context.Context, user, key string) (found chat.Run, err error) {
 	err = db.snapshot(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		found, err = oneRun(ctx, tx, byKey, user, clean(key))
+		found, err = oneRun(ctx, tx, byKey, user, key)
 		return err
 	})
 	return found, err
@@ -156,7 +156,7 @@ func addRun(ctx context.Context, tx pgx.Tx, r chat.Run) error {
 			temperature, retry_of, selected, created_at, finished_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb, $9, $10, $11, $12, $13, $14::text::jsonb, $15, $16)
 		ON CONFLICT (user_id, idempotency_key) WHERE idempotency_key <> '' DO NOTHING`,
-		r.ID, r.Conversation, r.User, clean(r.Key), r.Digest, r.Owner, clean(r.Prompt), texts[1], clean(r.System), r.MaxTokens, int64(r.MaxCost),
+		r.ID, r.Conversation, r.User, r.Key, r.Digest, r.Owner, r.Prompt, texts[1], r.System, r.MaxTokens, int64(r.MaxCost),
 		r.Temperature, r.RetryOf, texts[2], instant(r.CreatedAt), instant(r.FinishedAt))
 	if err != nil {
 		return err
@@ -180,8 +180,8 @@ func addAnswer(ctx context.Context, tx pgx.Tx, run string, position int, a chat.
 	_, err = exec(ctx, tx, `INSERT INTO onemind.answers (id, run_id, position, model, model_name, state, text, reasoning, finish_reason, error_code, error_text,
 			retryable, retry_after, tokens, estimated, charge, created_at, first_token_ms, total_ms)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::text::jsonb, $15, $16, $17, $18, $19)`,
-		a.ID, run, position, clean(a.Model), clean(a.ModelName), string(a.State), clean(a.Text), clean(a.Reasoning), clean(a.FinishReason), a.ErrorCode,
-		clean(a.ErrorText), a.Retryable, a.RetryAfter, tokens, a.Estimated, int64(a.Charge), instant(a.CreatedAt), a.FirstTokenMS, a.TotalMS)
+		a.ID, run, position, a.Model, a.ModelName, string(a.State), a.Text, a.Reasoning, a.FinishReason, a.ErrorCode,
+		a.ErrorText, a.Retryable, a.RetryAfter, tokens, a.Estimated, int64(a.Charge), instant(a.CreatedAt), a.FirstTokenMS, a.TotalMS)
 	if err != nil {
 		return fmt.Errorf("store answer %s: %w", a.ID, err)
 	}
@@ -204,7 +204,7 @@ func (db *DB) FinishAnswer(ctx context.Context, a chat.Answer) error {
 				retry_after = $9, tokens = $10::text::jsonb, estimated = $11, charge = $12, first_token_ms = $13, total_ms = $14
 			FROM onemind.runs r WHERE a.id = $1 AND r.id = a.run_id
 			RETURNING r.conversation_id, r.user_id`,
-			a.ID, string(a.State), clean(a.Text), clean(a.Reasoning), clean(a.FinishReason), a.ErrorCode, clean(a.ErrorText), a.Retryable,
+			a.ID, string(a.State), a.Text, a.Reasoning, a.FinishReason, a.ErrorCode, a.ErrorText, a.Retryable,
 			a.RetryAfter, tokens, a.Estimated, int64(a.Charge), a.FirstTokenMS, a.TotalMS)
 		if err != nil {
 			return err

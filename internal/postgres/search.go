@@ -52,6 +52,9 @@ func fold(word string) string {
 		}
 	}
 	text := norm.NFC.String(b.String())
+	if text == "" { // nothing but marks, such as those of half-width kana
+		text = word
+	}
 	if len(text) > maxLexeme {
 		text = strings.ToValidUTF8(text[:maxLexeme], "")
 	}
@@ -69,14 +72,11 @@ func vector(user, text string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "'%s'", ownerWord(user))
 	for i, w := range lexemes(text) {
-		if w = fold(w); w == "" {
-			continue
-		}
 		if i >= maxPosition || b.Len() > maxVector {
 			break
 		}
 		b.WriteString(" '")
-		b.WriteString(w)
+		b.WriteString(fold(w))
 		b.WriteString("':")
 		b.WriteString(strconv.Itoa(i + 1))
 	}

@@ -31,7 +31,7 @@ func sortedTimes(at map[string]time.Time) (ids []string, times []time.Time) {
 func (db *DB) CreateSession(ctx context.Context, s account.Session) error {
 	return db.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := exec(ctx, tx, `INSERT INTO onemind.sessions (`+sessionColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			s.Hash, s.ID, s.User, clean(s.UserAgent), clean(s.Address), instant(s.CreatedAt), instant(s.SeenAt))
+			s.Hash, s.ID, s.User, s.UserAgent, s.Address, instant(s.CreatedAt), instant(s.SeenAt))
 		return err
 	})
 }

@@ -30,18 +30,14 @@ func (b *Balances) Shown(ctx context.Context, user string) (v credit.Balance, ok
 	return v, true
 }
 
-// Keep keeps a balance; see credit.Display. One that was read too long ago is not
-// worth keeping: the mark of a change since may be gone.
+// Keep keeps a balance; see credit.Display.
 func (b *Balances) Keep(ctx context.Context, user string, v credit.Balance, read time.Time) {
-	if time.Since(read) > markFor/2 {
-		return
-	}
 	if text, err := json.Marshal(v); err == nil {
-		b.c.put(ctx, balanceKey(user), string(text), 0, balanceFor)
+		b.c.put(ctx, balanceKey(user), record{value: string(text)}, lives{balanceFor, balanceFor}, read)
 	}
 }
 
-// Changed drops the balances of users whose money moved.
+// Changed drops the balances of users whose money moved, all in one go.
 func (b *Balances) Changed(ctx context.Context, users []string) {
 	keys := make([]string, len(users))
 	for i, user := range users {

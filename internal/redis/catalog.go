@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -119,20 +118,26 @@ func (s *Catalog) cached(ctx context.Context, number int64) (w whole, ok bool) {
 	var m modelsPart
 	var p providersPart
 	var sys systemPart
-	err := s.c.do(ctx, func(ctx context.Context) error {
-		replies := s.c.rc.DoMulti(ctx, s.c.rc.B().Get().Key(modelsKey).Build(), s.c.rc.B().Get().Key(providerKey).Build(), s.c.rc.B().Get().Key(systemKey).Build())
-		for i, part := range []any{&m, &p, &sys} {
-			text, err := replies[i].ToString()
-			if err != nil {
+	texts := make([]string, 3)
+	err := s.c.do(ctx, func(ctx context.Context) (err error) {
+		b := s.c.rc.B
+		replies := s.c.rc.DoMulti(ctx, b().Get().Key(modelsKey).Build(), b().Get().Key(providerKey).Build(), b().Get().Key(systemKey).Build())
+		for i, r := range replies {
+			if texts[i], err = r.ToString(); err != nil {
 				return err
-			}
-			if err := json.Unmarshal([]byte(text), part); err != nil {
-				return fmt.Errorf("read the catalog's copy: %w", err)
 			}
 		}
 		return nil
 	})
-	if err != nil || number == 0 || m.Revision.Number != number || p.Number != number || sys.Number != number {
+	if err != nil {
+		return whole{}, false
+	}
+	for i, part := range []any{&m, &p, &sys} {
+		if json.Unmarshal([]byte(texts[i]), part) != nil {
+			return whole{}, false
+		}
+	}
+	if number == 0 || m.Revision.Number != number || p.Number != number || sys.Number != number {
 		return whole{}, false
 	}
 	w = whole{m.Revision, p.Keys}
@@ -161,14 +166,7 @@ func (s *Catalog) keep(ctx context.Context, w whole) {
 
 // multi runs commands whose failure costs a load from the database later.
 func (s *Catalog) multi(ctx context.Context, commands rueidis.Commands) {
-	_ = s.c.do(ctx, func(ctx context.Context) error {
-		for _, r := range s.c.rc.DoMulti(ctx, commands...) {
-			if err := r.Error(); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	_ = s.c.do(ctx, func(ctx context.Context) error { return firstError(s.c.rc.DoMulti(ctx, commands...)) })
 }
 
 // Save makes the next revision; see catalog.Store. Copies of the last one go.

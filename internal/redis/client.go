@@ -8,6 +8,7 @@ package redis
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,51 +16,44 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
 )
 
-// Deadlines and the breaker. A Redis that hangs must not cost more than one that
-// is gone.
+// Deadlines. A Redis that hangs must not cost more than one that is gone.
 const (
-	callWithin  = 50 * time.Millisecond
-	openWithin  = 5 * time.Second
-	failuresMax = 5           // in a row, then the breaker opens
-	restFor     = time.Second // until one probe decides
+	callWithin = 50 * time.Millisecond
+	openWithin = 5 * time.Second
 
 	// callsAtOnce bounds the calls under way, so that a crowd here does not look
-	// like a slow Redis: a call's deadline counts from when it is its turn.
+	// like a slow Redis: a call's deadline counts from when it is its turn, and it
+	// waits for its turn no longer than turnWithin.
 	callsAtOnce = 64
+	turnWithin  = 100 * time.Millisecond
 )
 
-var (
-	// ErrDown reports a Redis that does not answer, or is not asked because it did not.
-	ErrDown = errors.New("redis does not answer")
-	// ErrEvicts reports a Redis that may throw away what it was given.
-	ErrEvicts = errors.New("REDIS_URL: this Redis may evict sessions and counters; set its maxmemory-policy to noeviction")
-)
+// ErrDown reports a Redis that does not answer, or is not asked because it did not.
+var ErrDown = errors.New("redis does not answer")
 
 // Options are the rest of what a Client needs.
 type Options struct {
 	Log *slog.Logger
+	// OnUp is called whenever Redis answers again after it did not. It must not block.
+	OnUp func()
 }
 
 // Client is the connection to a Redis, a Valkey or a cluster of them.
 type Client struct {
 	rc      rueidis.Client
 	cluster bool
-	log     *slog.Logger
+	options Options
 	breaker breaker
 	turns   chan struct{}
+	trust   trust
 	drops   drops
 	calls   atomic.Int64
-
-	// trusted is since when, by Redis's clock in milliseconds, nothing that was
-	// written can have missed a deletion; 0: not known yet.
-	trusted atomic.Int64
 	scripts scripts
 }
 
@@ -73,22 +67,23 @@ func Open(ctx context.Context, address string, o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	rc, err := rueidis.NewClient(option)
-	if err != nil {
+	c := &Client{options: o, scripts: newScripts(), turns: make(chan struct{}, callsAtOnce), drops: newDrops()}
+	option.DialCtxFn = c.dial
+	if c.rc, err = rueidis.NewClient(option); err != nil {
 		return nil, fmt.Errorf("REDIS_URL: %s", reason(err, option))
 	}
-	c := &Client{rc: rc, log: o.Log, scripts: newScripts(), turns: make(chan struct{}, callsAtOnce), drops: drops{keys: map[string]struct{}{}}}
-	c.trusted.Store(1) // as far as anybody here knows nothing was missed
-	c.cluster = isCluster(ctx, rc)
+	c.cluster = c.rc.Mode() == rueidis.ClientModeCluster
 	ctx, cancel := context.WithTimeout(ctx, openWithin)
 	defer cancel()
-	if err := c.checkPolicy(ctx); err != nil {
-		rc.Close()
-		return nil, err
+	err = c.checkPolicy(ctx)
+	if err == nil {
+		if _, asked := c.now(ctx); asked != nil {
+			err = fmt.Errorf("REDIS_URL: %s", reason(asked, option))
+		}
 	}
-	if _, err := c.now(ctx); err != nil {
-		rc.Close()
-		return nil, fmt.Errorf("REDIS_URL: %s", reason(err, option))
+	if err != nil {
+		c.rc.Close()
+		return nil, err
 	}
 	return c, nil
 }
@@ -124,62 +119,27 @@ func parse(address string) (rueidis.ClientOption, error) {
 	return option, nil
 }
 
+// dial connects. A line that had to be made anew may stand for an outage that no
+// call of this instance met: copies from before are not believed any more.
+func (c *Client) dial(ctx context.Context, address string, dialer *net.Dialer, secure *tls.Config) (conn net.Conn, err error) {
+	if secure != nil {
+		conn, err = (&tls.Dialer{NetDialer: dialer, Config: secure}).DialContext(ctx, "tcp", address)
+	} else {
+		conn, err = dialer.DialContext(ctx, "tcp", address)
+	}
+	if err == nil {
+		c.trust.lose()
+	}
+	return conn, err
+}
+
 // reason says in one line why a connection failed, without the password.
 func reason(err error, option rueidis.ClientOption) string {
 	var answer *rueidis.RedisError
 	if errors.As(err, &answer) {
 		return strings.Join(strings.Fields(answer.Error()), " ")
 	}
-	return "no Redis answers at " + strings.Join(option.InitAddress, ", ")
-}
-
-func isCluster(ctx context.Context, rc rueidis.Client) bool {
-	info, err := rc.Do(ctx, rc.B().Info().Section("cluster").Build()).ToString()
-	return err == nil && strings.Contains(info, "cluster_enabled:1")
-}
-
-// checkPolicy refuses a server that evicts. One that does not say, as managed
-// services do not, is taken at its operator's word.
-func (c *Client) checkPolicy(ctx context.Context) error {
-	for _, node := range c.rc.Nodes() {
-		info, err := node.Do(ctx, node.B().Info().Section("memory").Build()).ToString()
-		if err != nil {
-			c.log.Warn("REDIS_URL: this Redis does not tell its maxmemory-policy; make sure that it is noeviction", "err", err)
-			return nil
-		}
-		if policy := field(info, "maxmemory_policy"); policy != "" && policy != "noeviction" {
-			return fmt.Errorf("%w (it is %s)", ErrEvicts, policy)
-		}
-	}
-	return nil
-}
-
-// field finds a value in what INFO answers.
-func field(info, name string) string {
-	for line := range strings.Lines(info) {
-		if v, ok := strings.CutPrefix(strings.TrimSpace(line), name+":"); ok {
-			return v
-		}
-	}
-	return ""
-}
-
-// Check says what an operator should know of the server: for doctor.
-func (c *Client) Check(ctx context.Context) ([]string, error) {
-	info, err := c.rc.Do(ctx, c.rc.B().Arbitrary("INFO").Build()).ToString()
-	if err != nil {
-		return nil, fmt.Errorf("ask Redis: %w", err)
-	}
-	used, _ := strconv.ParseInt(field(info, "used_memory"), 10, 64) // 0 where it is not told
-	most, _ := strconv.ParseInt(field(info, "maxmemory"), 10, 64)
-	list := []string{fmt.Sprintf("version %s, policy %s, %d MB used", field(info, "redis_version"), field(info, "maxmemory_policy"), used>>20)}
-	if most > 0 {
-		list = append(list, fmt.Sprintf("%d %% of its memory is used", used*100/most))
-	}
-	if c.cluster {
-		list = append(list, "a cluster")
-	}
-	return list, nil
+	return fmt.Sprintf("no Redis answers at %s: %s", strings.Join(option.InitAddress, ", "), strings.Join(strings.Fields(err.Error()), " "))
 }
 
 // Close ends the connections.
@@ -191,47 +151,77 @@ func (c *Client) Close() error {
 // Up tells whether Redis answered when it was last asked.
 func (c *Client) Up() bool { return c.breaker.up() }
 
-// Stats are counts since Open.
+// Stats are counts since Open, and whether Redis is asked right now.
 type Stats struct {
 	Calls, Failures, Opens int64
+	Up                     bool
 }
 
 // Stats gives the counts.
 func (c *Client) Stats() Stats {
-	return Stats{c.calls.Load(), c.breaker.failures.Load(), c.breaker.opens.Load()}
+	failures, opens := c.breaker.counts()
+	return Stats{Calls: c.calls.Load(), Failures: failures, Opens: opens, Up: c.Up()}
 }
 
 // do runs one call within its deadline, if the breaker lets it.
 func (c *Client) do(ctx context.Context, call func(context.Context) error) error {
-	select {
-	case c.turns <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := c.turn(ctx); err != nil {
+		return err
 	}
 	defer func() { <-c.turns }()
-	if !c.breaker.enter(time.Now()) {
+	probe, ok := c.breaker.enter(time.Now())
+	if !ok {
 		return ErrDown
 	}
 	c.calls.Add(1)
-	ctx, cancel := context.WithTimeout(ctx, callWithin)
+	limited, cancel := context.WithTimeout(ctx, callWithin)
 	defer cancel()
-	err := call(ctx)
-	if !broken(err) {
-		if c.breaker.success() {
-			// It was away: what was written before may have missed something.
-			c.trusted.Store(0)
-			c.log.Info("Redis answers again")
+	err := call(limited)
+	switch {
+	case !broken(err):
+		if c.breaker.success(probe, time.Now()) {
+			c.back()
 		}
 		return err
+	case ctx.Err() != nil: // the caller has left, which says nothing about Redis
+		c.breaker.leave(probe)
+		return ctx.Err()
 	}
-	if c.breaker.failure(time.Now()) {
-		c.trusted.Store(0)
-		c.log.Warn("Redis does not answer; what it is for goes other ways until it does", "err", err)
+	if c.breaker.failure(probe, time.Now()) {
+		c.options.Log.Warn("Redis does not answer; what it is for goes other ways until it does", "err", err)
 	}
 	return fmt.Errorf("%w: %w", ErrDown, err)
 }
 
-// broken tells whether an error is the connection's, and not an answer.
+// turn waits until fewer than callsAtOnce calls are under way.
+func (c *Client) turn(ctx context.Context) error {
+	select {
+	case c.turns <- struct{}{}:
+		return nil
+	default:
+	}
+	patience := time.NewTimer(turnWithin)
+	defer patience.Stop()
+	select {
+	case c.turns <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-patience.C:
+		return fmt.Errorf("%w: too many calls at once", ErrDown)
+	}
+}
+
+// back is the end of an outage: what was written before it may have missed something.
+func (c *Client) back() {
+	c.trust.lose()
+	c.options.Log.Info("Redis answers again")
+	if c.options.OnUp != nil {
+		c.options.OnUp()
+	}
+}
+
+// broken tells whether an error is the connection's or the server's, and not an answer.
 func broken(err error) bool {
 	if err == nil || rueidis.IsRedisNil(err) {
 		return false
@@ -250,8 +240,8 @@ func broken(err error) bool {
 	return !errors.As(err, &parsing)
 }
 
-// now is Redis's time in milliseconds since 1970.
-func (c *Client) now(ctx context.Context) (ms int64, err error) {
+// now is Redis's time in microseconds since 1970.
+func (c *Client) now(ctx context.Context) (us int64, err error) {
 	err = c.do(ctx, func(ctx context.Context) error {
 		parts, err := c.rc.Do(ctx, c.rc.B().Time().Build()).AsStrSlice()
 		if err != nil {
@@ -262,64 +252,41 @@ func (c *Client) now(ctx context.Context) (ms int64, err error) {
 		}
 		seconds, err1 := strconv.ParseInt(parts[0], 10, 64)
 		micros, err2 := strconv.ParseInt(parts[1], 10, 64)
-		ms = seconds*1000 + micros/1000
+		us = seconds*1_000_000 + micros
 		return errors.Join(err1, err2)
 	})
-	return ms, err
+	return us, err
 }
 
-// breaker stops asking somebody who does not answer. Closed it lets everybody
-// through; open nobody, until it has rested; then one probe at a time decides.
-type breaker struct {
-	mu      sync.Mutex
-	inRow   int
-	open    bool
-	probing bool
-	until   time.Time
+// together is how many calls of a script go out in one pipeline: fewer than a
+// connection's ring holds, and as many as are answered well within a deadline.
+const together = 200
 
-	failures, opens atomic.Int64
-}
-
-func (b *breaker) up() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return !b.open
-}
-
-func (b *breaker) enter(now time.Time) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.open {
-		return true
+// each runs a script for every call, in pipelines. It gives how many of them,
+// from the first on, are known to have run; the one that failed may have run too.
+func (c *Client) each(ctx context.Context, script *rueidis.Lua, calls []rueidis.LuaExec) (done int, err error) {
+	for len(calls) > done {
+		part := calls[done:min(len(calls), done+together)]
+		err := c.do(ctx, func(ctx context.Context) error {
+			if len(part) == 1 {
+				return script.Exec(ctx, c.rc, part[0].Keys, part[0].Args).Error()
+			}
+			return firstError(script.ExecMulti(ctx, c.rc, part...))
+		})
+		if err != nil {
+			return done, err
+		}
+		done += len(part)
 	}
-	if b.probing || now.Before(b.until) {
-		return false
-	}
-	b.probing = true
-	return true
+	return done, nil
 }
 
-// success tells whether it ended an outage.
-func (b *breaker) success() (back bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	back = b.open
-	b.inRow, b.open, b.probing = 0, false, false
-	return back
-}
-
-// failure tells whether it began an outage.
-func (b *breaker) failure(now time.Time) (began bool) {
-	b.failures.Add(1)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.inRow++
-	began = !b.open && b.inRow >= failuresMax
-	if b.open || began {
-		b.open, b.probing, b.until = true, false, now.Add(restFor)
+// firstError is that of the first command of a pipeline that has one.
+func firstError(replies []rueidis.RedisResult) error {
+	for _, r := range replies {
+		if err := r.Error(); err != nil {
+			return err
+		}
 	}
-	if began {
-		b.opens.Add(1)
-	}
-	return began
+	return nil
 }

@@ -11,13 +11,19 @@ import (
 
 // Records are copies of rows that a database keeps. They must never show a row as
 // it was before a change: a change drops the copy and leaves a mark, and a copy
-// that somebody read before the change is not taken while the mark is there. A
-// drop that Redis could not be told is repeated until it can, and until then
-// this process does not look at the copy. After an outage no copy is believed that
-// was written before its end: other instances' drops may not have come through yet.
+// that somebody read before the change is not taken while the mark is there, nor
+// once the mark may be gone. A drop that Redis could not be told is repeated
+// until it can, and until then this process does not look at the copy. After an
+// outage no copy is believed that was written before its end: other instances'
+// drops may not have come through yet.
 
-// markFor is how long a mark stays: longer than any read of the database takes.
-const markFor = 15 * time.Second
+// markFor is how long a mark stays, by Redis's clock, and fillWithin how old a
+// read of the database may be when its copy arrives there. A mark outlives every
+// read that began before it, whatever waited in between and wherever.
+const (
+	markFor    = 15 * time.Second
+	fillWithin = 5 * time.Second
+)
 
 // mark is the key of a record's mark. It shares the record's slot: the braces of
 // the record's key are in it.
@@ -30,11 +36,13 @@ type scripts struct {
 
 func newScripts() scripts {
 	return scripts{
-		// KEYS: record, mark. ARGV: value, milliseconds to live, last seen.
+		// KEYS: record, mark. ARGV: value, milliseconds to live, last seen,
+		// milliseconds to live at most, Redis's time after which it is too late.
 		fill: rueidis.NewLuaScript(`
-			if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
 			local t = redis.call('TIME')
-			redis.call('HSET', KEYS[1], 'v', ARGV[1], 'at', t[1] * 1000 + math.floor(t[2] / 1000), 'seen', ARGV[3])
+			local now = t[1] * 1000 + math.floor(t[2] / 1000)
+			if now > tonumber(ARGV[5]) or redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
+			redis.call('HSET', KEYS[1], 'v', ARGV[1], 'at', t[1] * 1000000 + t[2], 'seen', ARGV[3], 'end', now + ARGV[4])
 			redis.call('PEXPIRE', KEYS[1], ARGV[2])
 			return 1`),
 		// KEYS: record, mark. ARGV: milliseconds of the mark.
@@ -44,11 +52,13 @@ func newScripts() scripts {
 			return 1`),
 		// KEYS: record. ARGV: last seen, milliseconds to live.
 		touch: rueidis.NewLuaScript(`
-			local seen = redis.call('HGET', KEYS[1], 'seen')
-			if not seen then return 0 end
-			if tonumber(seen) < tonumber(ARGV[1]) then
+			local was = redis.call('HMGET', KEYS[1], 'seen', 'end')
+			if not was[1] then return 0 end
+			if tonumber(was[1]) < tonumber(ARGV[1]) then
+				local t = redis.call('TIME')
+				local now = t[1] * 1000 + math.floor(t[2] / 1000)
 				redis.call('HSET', KEYS[1], 'seen', ARGV[1])
-				redis.call('PEXPIRE', KEYS[1], ARGV[2])
+				redis.call('PEXPIRE', KEYS[1], math.min(tonumber(ARGV[2]), was[2] - now))
 			end
 			return 1`),
 		take:     rueidis.NewLuaScript(takeScript),
@@ -62,47 +72,52 @@ func newScripts() scripts {
 	}
 }
 
-// maxDrops bounds what is remembered of an outage; beyond it the rule about
-// copies from before the outage's end alone protects.
-const maxDrops = 100_000
-
-// drops are the records that Redis still has to be told to drop.
-type drops struct {
-	mu   sync.Mutex
-	keys map[string]struct{}
+// trust knows since when, by Redis's clock in microseconds, no copy can have
+// missed a drop that another instance could not tell. It begins without knowing.
+type trust struct {
+	mu    sync.Mutex
+	since int64 // 0: not known
+	ahead int64 // Redis's clock less this one's, in milliseconds
+	lost  int64 // how often it was lost
 }
 
-func (d *drops) add(key string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.keys) < maxDrops {
-		d.keys[key] = struct{}{}
+// lose stops believing what was written so far.
+func (t *trust) lose() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.since = 0
+	t.lost++
+}
+
+func (t *trust) known() (since, ahead, lost int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.since, t.ahead, t.lost
+}
+
+// begin trusts again from a time on, unless something was lost since the time was asked for.
+func (t *trust) begin(now int64, lost int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.lost == lost {
+		t.since, t.ahead = now, now/1000-time.Now().UnixMilli()
 	}
 }
 
-func (d *drops) has(key string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	_, ok := d.keys[key]
-	return ok
-}
-
-func (d *drops) remove(key string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.keys, key)
-}
-
-func (d *drops) some(n int) (keys []string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for key := range d.keys {
-		if len(keys) == n {
-			break
-		}
-		keys = append(keys, key)
+// trusted gives the time of Redis from which on copies are believed, and how far
+// its clock is ahead. The first look after an outage sets it.
+func (c *Client) trusted(ctx context.Context) (since, ahead int64, ok bool) {
+	since, ahead, lost := c.trust.known()
+	if since > 0 {
+		return since, ahead, true
 	}
-	return keys
+	now, err := c.now(ctx)
+	if err != nil {
+		return 0, 0, false
+	}
+	c.trust.begin(now, lost)
+	since, ahead, _ = c.trust.known()
+	return since, ahead, since > 0
 }
 
 // record is a copy as it was read.
@@ -116,7 +131,7 @@ func (c *Client) get(ctx context.Context, key string) (r record, ok bool) {
 	if c.drops.has(key) {
 		return record{}, false
 	}
-	var at int64
+	var at int64 // in microseconds
 	err := c.do(ctx, func(ctx context.Context) error {
 		values, err := c.rc.Do(ctx, c.rc.B().Hmget().Key(key).Field("v", "at", "seen").Build()).ToArray()
 		if err != nil {
@@ -135,59 +150,108 @@ func (c *Client) get(ctx context.Context, key string) (r record, ok bool) {
 		ok = err == nil
 		return err
 	})
-	if err != nil || !ok || at <= c.trustedSince(ctx) || c.drops.has(key) {
+	if err != nil || !ok {
+		return record{}, false
+	}
+	since, _, ok := c.trusted(ctx) // after the answer: an outage before it counts
+	if !ok || at <= since || c.drops.has(key) {
 		return record{}, false
 	}
 	return r, true
 }
 
-// trustedSince is the time of Redis from which on copies are believed. The first
-// look after an outage sets it.
-func (c *Client) trustedSince(ctx context.Context) int64 {
-	if since := c.trusted.Load(); since > 0 {
-		return since
-	}
-	now, err := c.now(ctx)
-	if err != nil {
-		return 1<<63 - 1
-	}
-	c.trusted.CompareAndSwap(0, now)
-	return c.trusted.Load()
-}
+// lives is how long a copy lives: now, and at most however often it is touched.
+type lives struct{ now, most time.Duration }
 
-// put keeps a copy for a while, unless its row was changed meanwhile.
-func (c *Client) put(ctx context.Context, key, value string, seen int64, ttl time.Duration) {
-	if ttl <= 0 || c.drops.has(key) {
+// put keeps a copy of what was read from the database at read, unless it was
+// changed meanwhile.
+func (c *Client) put(ctx context.Context, key string, r record, l lives, read time.Time) {
+	if l.now <= 0 || time.Since(read) > fillWithin || c.drops.has(key) {
 		return
 	}
+	_, ahead, ok := c.trusted(ctx)
+	if !ok {
+		return
+	}
+	late := read.UnixMilli() + ahead + fillWithin.Milliseconds()
 	_ = c.do(ctx, func(ctx context.Context) error { // a copy that is missing costs a read
-		return c.scripts.fill.Exec(ctx, c.rc, []string{key, mark(key)}, []string{value, milliseconds(ttl), fmt.Sprint(seen)}).Error()
+		return c.scripts.fill.Exec(ctx, c.rc, []string{key, mark(key)},
+			[]string{r.value, milliseconds(l.now), itoa(r.seen), milliseconds(l.most), itoa(late)}).Error()
 	})
 }
 
-// drop ends copies. It cannot fail: what Redis does not hear now it hears later.
-func (c *Client) drop(ctx context.Context, keys ...string) {
-	ctx = context.WithoutCancel(ctx)
+// maxDrops bounds what is remembered of an outage; beyond it the rule about
+// copies from before the outage's end alone protects.
+const maxDrops = 100_000
+
+// drops are the records that Redis still has to be told to drop, and how often.
+// The count keeps a drop that came through from hiding a later one that did not.
+type drops struct {
+	mu   sync.Mutex
+	keys map[string]int
+}
+
+func newDrops() drops { return drops{keys: map[string]int{}} }
+
+func (d *drops) add(keys []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for _, key := range keys {
-		c.drops.add(key) // before: nobody here may believe it from now on
-	}
-	for _, key := range keys {
-		if c.dropNow(ctx, key) == nil {
-			c.drops.remove(key)
+		if d.keys[key] > 0 || len(d.keys) < maxDrops {
+			d.keys[key]++
 		}
 	}
 }
 
-func (c *Client) dropNow(ctx context.Context, key string) error {
-	return c.do(ctx, func(ctx context.Context) error {
-		return c.scripts.drop.Exec(ctx, c.rc, []string{key, mark(key)}, []string{milliseconds(markFor)}).Error()
-	})
+func (d *drops) has(key string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.keys[key] > 0
+}
+
+// remove takes n drops of a key off.
+func (d *drops) remove(key string, n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.keys[key] -= n; d.keys[key] <= 0 {
+		delete(d.keys, key)
+	}
+}
+
+// some gives a few keys and how many drops of each there are.
+func (d *drops) some(n int) (keys []string, counts []int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for key, count := range d.keys {
+		if len(keys) == n {
+			break
+		}
+		keys, counts = append(keys, key), append(counts, count)
+	}
+	return keys, counts
+}
+
+// drop ends copies. It cannot fail: what Redis does not hear now it hears later.
+func (c *Client) drop(ctx context.Context, keys ...string) {
+	c.drops.add(keys) // before: nobody here may believe them from now on
+	done, _ := c.dropNow(context.WithoutCancel(ctx), keys)
+	for _, key := range keys[:done] {
+		c.drops.remove(key, 1)
+	}
+}
+
+func (c *Client) dropNow(ctx context.Context, keys []string) (done int, err error) {
+	calls := make([]rueidis.LuaExec, len(keys))
+	for i, key := range keys {
+		calls[i] = rueidis.LuaExec{Keys: []string{key, mark(key)}, Args: []string{milliseconds(markFor)}}
+	}
+	return c.each(ctx, c.scripts.drop, calls)
 }
 
 // How drops are repeated.
 const (
 	repeatEvery = 200 * time.Millisecond
-	repeatMost  = 500
+	repeatMost  = 2000
 )
 
 // Run repeats what Redis could not be told, until ctx ends.
@@ -200,11 +264,10 @@ func (c *Client) Run(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
-		for _, key := range c.drops.some(repeatMost) {
-			if c.dropNow(ctx, key) != nil {
-				break
-			}
-			c.drops.remove(key)
+		keys, counts := c.drops.some(repeatMost)
+		done, _ := c.dropNow(ctx, keys) // the next round goes on
+		for i, key := range keys[:done] {
+			c.drops.remove(key, counts[i])
 		}
 	}
 }

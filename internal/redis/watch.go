@@ -8,62 +8,57 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// retryEvery is the pause before a lost line is connected again.
-const retryEvery = 100 * time.Millisecond
+// How lines that listen are kept.
+const (
+	retryEvery      = 100 * time.Millisecond // the pause before a lost one is connected again
+	subscribeWithin = time.Second            // a line that does not take a subscription is given up
+)
+
+// noChannel is subscribed always, so that a line is tried, and pinged, at once.
+const noChannel = "stream:none"
 
 // watcher wakes many waiters by messages on many channels, over one connection.
+// Run alone speaks on it, so that subscriptions come in the order in which they
+// were wanted.
 type watcher struct {
-	c *Client
+	c       *Client
+	changed chan struct{} // a channel has its first waiter, or lost its last
 
 	mu      sync.Mutex
 	waiting map[string]map[chan struct{}]struct{} // by channel
-	line    rueidis.DedicatedClient               // nil: no connection stands
+	asked   map[string]struct{}                   // channels subscribed on the line that stands
 }
 
 func newWatcher(c *Client) *watcher {
-	return &watcher{c: c, waiting: map[string]map[chan struct{}]struct{}{}}
+	return &watcher{c: c, changed: make(chan struct{}, 1), waiting: map[string]map[chan struct{}]struct{}{}}
 }
 
-// add waits for messages on a channel until stop.
+// add waits for messages on a channel until stop. It is woken once as soon as
+// the channel is subscribed.
 func (w *watcher) add(channel string) (wake <-chan struct{}, stop func()) {
 	waiter := make(chan struct{}, 1)
 	w.mu.Lock()
-	first := w.waiting[channel] == nil
-	if first {
+	defer w.mu.Unlock()
+	if w.waiting[channel] == nil {
 		w.waiting[channel] = map[chan struct{}]struct{}{}
 	}
 	w.waiting[channel][waiter] = struct{}{}
-	line := w.line
-	w.mu.Unlock()
-	if first && line != nil {
-		w.tell(line, line.B().Subscribe().Channel(channel).Build())
-	}
-	if !first {
-		nudge(waiter) // the channel is subscribed: look once
+	if _, stands := w.asked[channel]; stands {
+		nudge(waiter)
+	} else {
+		nudge(w.changed)
 	}
 	return waiter, sync.OnceFunc(func() { w.remove(channel, waiter) })
 }
 
 func (w *watcher) remove(channel string, waiter chan struct{}) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	delete(w.waiting[channel], waiter)
-	last := len(w.waiting[channel]) == 0
-	if last {
+	if len(w.waiting[channel]) == 0 {
 		delete(w.waiting, channel)
+		nudge(w.changed)
 	}
-	line := w.line
-	w.mu.Unlock()
-	if last && line != nil {
-		w.tell(line, line.B().Unsubscribe().Channel(channel).Build())
-	}
-}
-
-// tell sends a command on the line. If it is lost, everything is subscribed again
-// on the next one.
-func (w *watcher) tell(line rueidis.DedicatedClient, cmd rueidis.Completed) {
-	ctx, cancel := context.WithTimeout(context.Background(), callWithin)
-	defer cancel()
-	_ = line.Do(ctx, cmd).Error()
 }
 
 func nudge(waiter chan struct{}) {
@@ -107,19 +102,54 @@ func (w *watcher) once(ctx context.Context) {
 		},
 	})
 	w.mu.Lock()
-	w.line = line
-	channels := make([]string, 0, len(w.waiting)+1)
-	for channel := range w.waiting {
-		channels = append(channels, channel)
-	}
+	w.asked = map[string]struct{}{}
 	w.mu.Unlock()
-	channels = append(channels, "stream:none") // so that the line is tried, and pinged, at once
-	w.tell(line, line.B().Subscribe().Channel(channels...).Build())
-	select {
-	case <-ctx.Done():
-	case <-ended:
+	defer func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.asked = nil
+	}()
+	for w.follow(ctx, line) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ended:
+			return
+		case <-w.changed:
+		}
 	}
+}
+
+// follow makes the line's subscriptions those that are waited for.
+func (w *watcher) follow(ctx context.Context, line rueidis.DedicatedClient) (ok bool) {
+	more, less := w.difference()
+	ctx, cancel := context.WithTimeout(ctx, subscribeWithin)
+	defer cancel()
+	if len(more) > 0 && line.Do(ctx, line.B().Subscribe().Channel(more...).Build()).Error() != nil {
+		return false
+	}
+	return len(less) == 0 || line.Do(ctx, line.B().Unsubscribe().Channel(less...).Build()).Error() == nil
+}
+
+// difference gives what is to be subscribed and what not any more, and notes both as done.
+func (w *watcher) difference() (more, less []string) {
 	w.mu.Lock()
-	w.line = nil
-	w.mu.Unlock()
+	defer w.mu.Unlock()
+	if len(w.asked) == 0 {
+		w.asked[noChannel] = struct{}{}
+		more = append(more, noChannel)
+	}
+	for channel := range w.waiting {
+		if _, stands := w.asked[channel]; !stands {
+			w.asked[channel] = struct{}{}
+			more = append(more, channel)
+		}
+	}
+	for channel := range w.asked {
+		if _, wanted := w.waiting[channel]; !wanted && channel != noChannel {
+			delete(w.asked, channel)
+			less = append(less, channel)
+		}
+	}
+	return more, less
 }

@@ -21,6 +21,7 @@ func Accounts(t *testing.T, open func(*testing.T) account.Store) {
 	t.Run("list", func(t *testing.T) { accountList(t, open(t)) })
 	t.Run("keys", func(t *testing.T) { accountKeys(t, open(t)) })
 	t.Run("seen", func(t *testing.T) { accountSeen(t, open(t)) })
+	t.Run("odd texts", func(t *testing.T) { accountText(t, open(t)) })
 }
 
 func userOf(id string) account.User {

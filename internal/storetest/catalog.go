@@ -27,6 +27,7 @@ func Catalog(t *testing.T, open func(*testing.T) catalog.Store) {
 	t.Run("keys", func(t *testing.T) { catalogKeys(t, open(t)) })
 	t.Run("history", func(t *testing.T) { catalogHistory(t, open(t)) })
 	t.Run("audit", func(t *testing.T) { catalogAudit(t, open(t)) })
+	t.Run("odd texts", func(t *testing.T) { catalogText(t, open(t)) })
 }
 
 // Document is a catalog with something in every field.

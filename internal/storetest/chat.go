@@ -22,6 +22,7 @@ func Chats(t *testing.T, open func(*testing.T) chat.Store) {
 	t.Run("answers", func(t *testing.T) { chatAnswers(t, open(t)) })
 	t.Run("unfinished", func(t *testing.T) { chatUnfinished(t, open(t)) })
 	t.Run("delete", func(t *testing.T) { chatDelete(t, open(t)) })
+	t.Run("odd texts", func(t *testing.T) { chatText(t, open(t)) })
 }
 
 func conversationOf(user, id, title string, minute int) chat.Conversation {

@@ -14,6 +14,7 @@ func Sessions(t *testing.T, open func(*testing.T) account.Sessions) {
 	t.Run("one", func(t *testing.T) { sessionOne(t, open(t)) })
 	t.Run("many", func(t *testing.T) { sessionMany(t, open(t)) })
 	t.Run("stale", func(t *testing.T) { sessionStale(t, open(t)) })
+	t.Run("odd texts", func(t *testing.T) { sessionText(t, open(t)) })
 }
 
 func sessionOf(user string, n int) account.Session {

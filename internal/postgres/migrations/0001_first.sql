@@ -160,6 +160,8 @@ BEGIN
 END $$;
 CREATE TRIGGER ai_model_prices_immutable BEFORE UPDATE OR DELETE ON onemind.ai_model_prices
 FOR EACH ROW EXECUTE FUNCTION onemind.immutable('a price version is immutable: add another');
+CREATE TRIGGER ai_model_prices_kept BEFORE TRUNCATE ON onemind.ai_model_prices
+FOR EACH STATEMENT EXECUTE FUNCTION onemind.immutable('a price version is immutable: add another');
 
 -- Settings have the section 'settings' and one row per value, plans the section
 -- 'plan' and one row per plan.
@@ -206,6 +208,9 @@ CREATE TRIGGER provider_keys_edited AFTER INSERT OR UPDATE OR DELETE ON onemind.
 CREATE TRIGGER ai_models_edited AFTER INSERT OR UPDATE OR DELETE ON onemind.ai_models FOR EACH ROW EXECUTE FUNCTION onemind.catalog_edited();
 CREATE TRIGGER ai_model_prices_edited AFTER INSERT ON onemind.ai_model_prices FOR EACH ROW EXECUTE FUNCTION onemind.catalog_edited();
 CREATE TRIGGER system_config_edited AFTER INSERT OR UPDATE OR DELETE ON onemind.system_config FOR EACH ROW EXECUTE FUNCTION onemind.catalog_edited();
+CREATE TRIGGER system_config_emptied AFTER TRUNCATE ON onemind.system_config FOR EACH STATEMENT EXECUTE FUNCTION onemind.catalog_edited();
+CREATE TRIGGER provider_keys_emptied AFTER TRUNCATE ON onemind.provider_keys FOR EACH STATEMENT EXECUTE FUNCTION onemind.catalog_edited();
+CREATE TRIGGER ai_models_emptied AFTER TRUNCATE ON onemind.ai_models FOR EACH STATEMENT EXECUTE FUNCTION onemind.catalog_edited();
 
 CREATE FUNCTION onemind.catalog_revised() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -227,6 +232,8 @@ CREATE TABLE onemind.audit_log (
 
 CREATE TRIGGER audit_log_immutable BEFORE UPDATE OR DELETE ON onemind.audit_log
 FOR EACH ROW EXECUTE FUNCTION onemind.immutable('audit_log is append-only');
+CREATE TRIGGER audit_log_kept BEFORE TRUNCATE ON onemind.audit_log
+FOR EACH STATEMENT EXECUTE FUNCTION onemind.immutable('audit_log is append-only');
 
 -- chat -------------------------------------------------------------------------
 
@@ -310,7 +317,6 @@ CREATE TABLE onemind.run_events (
     created_at timestamptz NOT NULL,
     PRIMARY KEY (run_id, seq)
 );
-CREATE INDEX run_events_ended ON onemind.run_events (created_at) WHERE last;
 
 -- fleet ------------------------------------------------------------------------
 
