@@ -89,8 +89,11 @@ func parse(setting, dsn string) (*pgxpool.Config, error) {
 	if isURL && (broken != nil || u.User == nil && strings.Contains(dsn, "@")) || err != nil && !isURL {
 		return nil, fmt.Errorf("%s: is not a Postgres connection string; it has a form like postgres://user:password@host:5432/database, with %%XX for special characters", setting)
 	}
+	if inner := errors.Unwrap(err); inner != nil {
+		return nil, fmt.Errorf("%s: one of its parameters is wrong: %w", setting, inner)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", setting, root(err))
+		return nil, fmt.Errorf("%s: one of its parameters is wrong", setting)
 	}
 	return config, nil
 }

@@ -142,10 +142,22 @@ func (s *server) Kill() {
 
 // Pause stops it and its children without closing anything: connections stay
 // open and nothing answers.
-func (s *server) Pause() { s.group(syscall.SIGSTOP) }
+func (s *server) Pause() {
+	s.group(syscall.SIGSTOP)
+	s.children(syscall.SIGSTOP) // those of Postgres have process groups of their own
+}
 
 // Resume ends a Pause.
-func (s *server) Resume() { s.group(syscall.SIGCONT) }
+func (s *server) Resume() {
+	s.children(syscall.SIGCONT)
+	s.group(syscall.SIGCONT)
+}
+
+func (s *server) children(sig syscall.Signal) {
+	for _, pid := range childrenOf(s.cmd.Process.Pid) {
+		_ = syscall.Kill(pid, sig) // it may be gone
+	}
+}
 
 func (s *server) group(sig syscall.Signal) {
 	_ = syscall.Kill(-s.cmd.Process.Pid, sig) // it may be gone

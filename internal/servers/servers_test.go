@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -63,6 +64,19 @@ func TestPostgres(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pooler.Kill()
+	pg.Pause()
+	short, cancel := context.WithTimeout(t.Context(), time.Second)
+	if c, err := pgx.Connect(short, pooler.URL("postgres")+"&default_query_exec_mode=simple_protocol"); err == nil {
+		if err := c.QueryRow(short, "SELECT v FROM t").Scan(new(string)); err == nil {
+			t.Error("a paused server answers")
+		}
+		_ = c.Close(context.WithoutCancel(short))
+	}
+	cancel()
+	pg.Resume()
+	if got := ask(t, pg.URL("postgres"), "SELECT v FROM t"); got != "kept" {
+		t.Errorf("after a pause: %s", got)
+	}
 	pg.Kill()
 	if err := pg.Start(t.Context()); err != nil {
 		t.Fatal(err)
