@@ -37,6 +37,7 @@ type fleet struct {
 	people    []string // session tokens
 	admin     string
 	client    *http.Client
+	runs      atomic.Int64
 }
 
 // fleetOptions say how much of what.
@@ -60,6 +61,24 @@ func measureFleet(o fleetOptions) error {
 	if err := f.enrol(ctx, o.people); err != nil {
 		return err
 	}
+	fmt.Printf("%d instances, %d people, %d starts/s asked for, %v each\n", o.instances, o.people, o.starts, o.length)
+	if err := f.phase(ctx, "warming up", o, 0); err != nil {
+		return err
+	}
+	if err := f.phase(ctx, "load", o, 0); err != nil {
+		return err
+	}
+	if err := f.phase(ctx, "load with edits", o, o.edits); err != nil {
+		return err
+	}
+	for _, p := range f.instances {
+		fmt.Printf("%s: %.0f MB resident\n", p.name, p.rss())
+	}
+	return nil
+}
+
+// phase puts load on the installation for a while and reports what came of it.
+func (f *fleet) phase(ctx context.Context, name string, o fleetOptions, edits int) error {
 	stats, err := pgx.Connect(ctx, f.pg.URL("onemind"))
 	if err != nil {
 		return fmt.Errorf("watch the database: %w", err)
@@ -67,10 +86,6 @@ func measureFleet(o fleetOptions) error {
 	defer stats.Close(ctx) //nolint:errcheck // nothing is lost
 	if _, err := stats.Exec(ctx, `SELECT pg_stat_statements_reset()`); err != nil {
 		return fmt.Errorf("reset the statistics: %w", err)
-	}
-	commands, err := f.redisCommands(ctx)
-	if err != nil {
-		return err
 	}
 	running, cancel := context.WithTimeout(ctx, o.length)
 	defer cancel()
@@ -80,15 +95,11 @@ func measureFleet(o fleetOptions) error {
 	var edited error
 	most := 0
 	work.Go(func() { f.load(running, o.starts, &l) })
-	work.Go(func() { rollouts, edited = f.edit(running, o.edits, o.length) })
+	work.Go(func() { rollouts, edited = f.edit(running, edits, o.length) })
 	work.Go(func() { most = f.watchPool(running) })
 	work.Wait()
 	if edited != nil {
 		return edited
-	}
-	after, err := f.redisCommands(ctx)
-	if err != nil {
-		return err
 	}
 	var reads int64
 	err = stats.QueryRow(ctx, `SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements
@@ -96,11 +107,11 @@ func measureFleet(o fleetOptions) error {
 	if err != nil {
 		return fmt.Errorf("read the statistics: %w", err)
 	}
-	f.report(o, &l, rollouts, most, reads, after-commands)
+	report(name, &l, rollouts, most, reads)
 	return nil
 }
 
-func (f *fleet) report(o fleetOptions, l *fleetLoad, rollouts []time.Duration, most int, reads, commands int64) {
+func report(name string, l *fleetLoad, rollouts []time.Duration, most int, reads int64) {
 	at := func(d []time.Duration, share float64) string {
 		if len(d) == 0 {
 			return "-"
@@ -109,16 +120,13 @@ func (f *fleet) report(o fleetOptions, l *fleetLoad, rollouts []time.Duration, m
 		return fmt.Sprintf("%.1f", float64(d[min(len(d)-1, int(share*float64(len(d))))].Microseconds())/1000)
 	}
 	requests := l.requests.Load()
-	fmt.Printf("%d instances, %d people, %d starts/s asked for %v: %d runs begun, %d ended, %d requests, %d errors %v\n", o.instances, o.people,
-		o.starts, o.length, l.begun.Load(), l.ended.Load(), requests, l.errors.Load(), l.kinds())
-	fmt.Printf("an edit, from its request until every instance serves it, ms: p50 %s, p99 %s, max %s (%d edits)\n", at(rollouts, .5), at(rollouts, .99), at(rollouts, 1), len(rollouts))
-	fmt.Printf("POST /api/runs, ms: p50 %s, p99 %s\n", at(l.posts, .5), at(l.posts, .99))
+	fmt.Printf("%s: %d runs begun, %d read to their end at another instance, %d requests, %d errors %v\n", name, l.begun.Load(), l.ended.Load(), requests, l.errors.Load(), l.kinds())
+	fmt.Printf("  POST /api/runs, ms: p50 %s, p99 %s\n", at(l.posts, .5), at(l.posts, .99))
 	// Each request needs an identity (a session and its user) and a catalog.
-	fmt.Printf("reads of catalog, sessions and users by the database: %d for %d needed (%.2f %% without it)\n", reads, 2*requests, 100-100*float64(reads)/float64(max(1, 2*requests)))
-	fmt.Printf("connections of PgBouncer to Postgres: at most %d\n", most)
-	fmt.Printf("Redis commands: %d, %.1f for each run\n", commands, float64(commands)/float64(max(1, l.begun.Load())))
-	for _, p := range f.instances {
-		fmt.Printf("%s: %.0f MB resident\n", p.name, p.rss())
+	fmt.Printf("  reads of catalog, sessions and users: %d needed, %d by the database (%.1f %% without it)\n", 3*requests, reads, 100-100*float64(reads)/float64(max(1, 3*requests)))
+	fmt.Printf("  connections of PgBouncer to Postgres: at most %d\n", most)
+	if len(rollouts) > 0 {
+		fmt.Printf("  an edit, from its request until every instance serves it, ms: p50 %s, p99 %s, max %s (%d edits)\n", at(rollouts, .5), at(rollouts, .99), at(rollouts, 1), len(rollouts))
 	}
 }
 
@@ -331,7 +339,7 @@ func (f *fleet) person(ctx context.Context, i int, l *fleetLoad) {
 	session, at := f.people[i%len(f.people)], i%len(f.instances)
 	began := time.Now()
 	l.requests.Add(2)
-	data, _, err := f.do(ctx, at, session, http.MethodPost, "/api/runs", `{"prompt":"Name the three largest cities of France, please.","models":["bench"]}`, "Idempotency-Key", fmt.Sprint("run", i))
+	data, _, err := f.do(ctx, at, session, http.MethodPost, "/api/runs", `{"prompt":"Name the three largest cities of France, please.","models":["bench"]}`, "Idempotency-Key", fmt.Sprint("run", f.runs.Add(1)))
 	if err != nil {
 		l.fail(err)
 		return
@@ -452,18 +460,4 @@ func (f *fleet) watchPool(ctx context.Context) (most int) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	return most
-}
-
-// redisCommands is how many commands Redis has run.
-func (f *fleet) redisCommands(ctx context.Context) (int64, error) {
-	out, err := exec.CommandContext(ctx, "redis-cli", "-p", strconv.Itoa(f.redis.Port()), "INFO", "stats").Output() //nolint:gosec // our own server
-	if err != nil {
-		return 0, fmt.Errorf("ask Redis: %w", err)
-	}
-	for line := range strings.Lines(string(out)) {
-		if n, ok := strings.CutPrefix(strings.TrimSpace(line), "total_commands_processed:"); ok {
-			return strconv.ParseInt(n, 10, 64)
-		}
-	}
-	return 0, fmt.Errorf("Redis does not count its commands")
 }

@@ -380,10 +380,10 @@ func measure(binary string, length time.Duration, rounds int) error {
 		proxy.stop()
 		_ = os.RemoveAll(dir)
 	}
-	return report(results, startup, rounds, length)
+	return table(results, startup, rounds, length)
 }
 
-func report(results map[string][]figures, startup time.Duration, rounds int, length time.Duration) error {
+func table(results map[string][]figures, startup time.Duration, rounds int, length time.Duration) error {
 	median := func(name string, of func(figures) float64) float64 {
 		var v []float64
 		for _, f := range results[name] {

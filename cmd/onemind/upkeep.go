@@ -42,7 +42,7 @@ func (c *cli) migrate() *cobra.Command {
 			}
 			return c.print(list, text.String())
 		}}
-	up.AddCommand(status)
+	up.AddCommand(status, c.migrateImport())
 	return up
 }
 
@@ -163,7 +163,7 @@ func (c *cli) catalogCommand() *cobra.Command {
 			return nil
 		})}
 	diff.Flags().BoolVar(&prune, "prune", false, "as if what the file does not name were removed")
-	root.AddCommand(apply, export, diff)
+	root.AddCommand(apply, export, diff, c.catalogImportPOC())
 	return root
 }
 

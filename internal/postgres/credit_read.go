@@ -103,31 +103,36 @@ func (db *DB) Usage(ctx context.Context, user string, since time.Time) (usage []
 // snapshot, beside the writers.
 func (db *DB) Sums(ctx context.Context) (s credit.Sums, err error) {
 	err = db.proof(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		s, _, err = first(ctx, tx, func(r *row) credit.Sums {
-			return credit.Sums{Accounts: r.int(), Transactions: r.int(), OpenHolds: r.int(),
-				Entries: r.amount(), Balances: r.amount(), Open: r.amount(), Held: r.amount(), OldestHold: r.time()}
-		}, `SELECT (SELECT count(*) FROM onemind.credits), (SELECT count(*) FROM onemind.credit_transactions), (SELECT count(*) FROM onemind.holds),
-			(SELECT coalesce(sum(amount), 0)::bigint FROM onemind.credit_transactions), (SELECT coalesce(sum(balance), 0)::bigint FROM onemind.credits),
-			(SELECT coalesce(sum(amount), 0)::bigint FROM onemind.holds), (SELECT coalesce(sum(held), 0)::bigint FROM onemind.credits),
-			(SELECT min(created_at) FROM onemind.holds)`)
-		if err != nil {
-			return err
-		}
-		if s.Drifted, err = list(ctx, tx, (*row).text, `
-			SELECT user_id FROM (
-				SELECT user_id, balance, held FROM onemind.credits
-				UNION ALL SELECT user_id, -amount, 0 FROM onemind.credit_transactions
-				UNION ALL SELECT user_id, 0, -amount FROM onemind.holds) AS l
-			GROUP BY user_id HAVING sum(balance) <> 0 OR sum(held) <> 0 ORDER BY user_id LIMIT 20`); err != nil {
-			return err
-		}
-		if s.Negative, err = list(ctx, tx, (*row).text, `
-			SELECT user_id FROM onemind.credits WHERE balance < 0 OR held < 0 OR held > balance ORDER BY user_id LIMIT 20`); err != nil {
-			return err
-		}
-		s.BadHolds, err = list(ctx, tx, (*row).text, badHolds)
+		s, err = sum(ctx, tx)
 		return err
 	})
+	return s, err
+}
+
+func sum(ctx context.Context, tx pgx.Tx) (credit.Sums, error) {
+	s, _, err := first(ctx, tx, func(r *row) credit.Sums {
+		return credit.Sums{Accounts: r.int(), Transactions: r.int(), OpenHolds: r.int(),
+			Entries: r.amount(), Balances: r.amount(), Open: r.amount(), Held: r.amount(), OldestHold: r.time()}
+	}, `SELECT (SELECT count(*) FROM onemind.credits), (SELECT count(*) FROM onemind.credit_transactions), (SELECT count(*) FROM onemind.holds),
+		(SELECT coalesce(sum(amount), 0)::bigint FROM onemind.credit_transactions), (SELECT coalesce(sum(balance), 0)::bigint FROM onemind.credits),
+		(SELECT coalesce(sum(amount), 0)::bigint FROM onemind.holds), (SELECT coalesce(sum(held), 0)::bigint FROM onemind.credits),
+		(SELECT min(created_at) FROM onemind.holds)`)
+	if err != nil {
+		return s, err
+	}
+	if s.Drifted, err = list(ctx, tx, (*row).text, `
+		SELECT user_id FROM (
+			SELECT user_id, balance, held FROM onemind.credits
+			UNION ALL SELECT user_id, -amount, 0 FROM onemind.credit_transactions
+			UNION ALL SELECT user_id, 0, -amount FROM onemind.holds) AS l
+		GROUP BY user_id HAVING sum(balance) <> 0 OR sum(held) <> 0 ORDER BY user_id LIMIT 20`); err != nil {
+		return s, err
+	}
+	if s.Negative, err = list(ctx, tx, (*row).text, `
+		SELECT user_id FROM onemind.credits WHERE balance < 0 OR held < 0 OR held > balance ORDER BY user_id LIMIT 20`); err != nil {
+		return s, err
+	}
+	s.BadHolds, err = list(ctx, tx, (*row).text, badHolds)
 	return s, err
 }
 

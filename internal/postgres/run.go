@@ -91,8 +91,8 @@ const byKey = `user_id = $1 AND idempotency_key = $2 AND idempotency_key <> ''`
 
 // RunByKey finds a run by its idempotency key; see chat.Store.
 func (db *DB) RunByKey(ctx context.Context, user, key string) (found chat.Run, err error) {
-	err = db.snapshot(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		found, err = oneRun(ctx, tx, byKey, user, key)
+	err = db.read(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		found, err = oneRun(ctx, c, byKey, user, key)
 		return err
 	})
 	return found, err
@@ -100,8 +100,8 @@ func (db *DB) RunByKey(ctx context.Context, user, key string) (found chat.Run, e
 
 // Run finds a run; see chat.Store.
 func (db *DB) Run(ctx context.Context, user, id string) (found chat.Run, err error) {
-	err = db.snapshot(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		found, err = oneRun(ctx, tx, `id = $1 AND ($2::text = '' OR user_id = $2)`, id, user)
+	err = db.read(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		found, err = oneRun(ctx, c, `id = $1 AND ($2::text = '' OR user_id = $2)`, id, user)
 		return err
 	})
 	return found, err

@@ -2,8 +2,8 @@ package postgres
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"strconv"
 	"strings"
 	"unicode"
@@ -39,9 +39,14 @@ func index(ctx context.Context, tx pgx.Tx, t searchText) error {
 	return err
 }
 
-// ownerWord writes a user's id as one word of the index, whatever is in it. No
-// word of a text begins with an underscore.
-func ownerWord(user string) string { return "_u" + hex.EncodeToString([]byte(user)) }
+// ownerMark begins every word of a user's texts, so that a search walks through
+// that user's words alone: the index collects all words with a prefix before it
+// looks at any other condition. Two users may share a mark; whose a conversation
+// is, is checked where it is read.
+func ownerMark(user string) string {
+	sum := sha256.Sum256([]byte(user))
+	return hex.EncodeToString(sum[:4])
+}
 
 // fold brings a word into the form it is found by: small letters, without marks.
 func fold(word string) string {
@@ -70,12 +75,13 @@ func lexemes(text string) []string {
 // only, so that quoting them needs no escapes; positions tell which follow which.
 func vector(user, text string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "'%s'", ownerWord(user))
+	mark := ownerMark(user)
 	for i, w := range lexemes(text) {
 		if i >= maxPosition || b.Len() > maxVector {
 			break
 		}
 		b.WriteString(" '")
+		b.WriteString(mark)
 		b.WriteString(fold(w))
 		b.WriteString("':")
 		b.WriteString(strconv.Itoa(i + 1))
@@ -83,18 +89,16 @@ func vector(user, text string) string {
 	return b.String()
 }
 
-// match is the condition for texts of the user with a word that begins so.
-func match(user, word string) string { return "'" + ownerWord(user) + "' & " + prefix(word) }
-
-// prefix is the condition for one word; the letters of unspaced scripts follow
-// each other.
-func prefix(word string) string {
+// match is the condition for texts of the user with a word that begins so; the
+// letters of unspaced scripts follow each other.
+func match(user, word string) string {
+	mark := ownerMark(user)
 	if strings.IndexFunc(word, chat.Unspaced) < 0 {
-		return "'" + fold(word) + "':*"
+		return "'" + mark + fold(word) + "':*"
 	}
 	var parts []string
 	for _, w := range lexemes(word) {
-		parts = append(parts, "'"+fold(w)+"'")
+		parts = append(parts, "'"+mark+fold(w)+"'")
 	}
 	return "(" + strings.Join(parts, " <-> ") + ")"
 }
@@ -107,7 +111,7 @@ func addSnippets(ctx context.Context, tx pgx.Tx, user string, words []string, fo
 	}
 	some := make([]string, len(words))
 	for i, w := range words {
-		some[i] = prefix(w)
+		some[i] = match(user, w)
 	}
 	ids, at := make([]string, len(found)), make(map[string]int, len(found))
 	for i, v := range found {
@@ -122,6 +126,6 @@ func addSnippets(ctx context.Context, tx pgx.Tx, user string, words []string, fo
 		FROM onemind.search_texts t
 			LEFT JOIN onemind.answers a ON a.id = t.ref LEFT JOIN onemind.runs r ON r.id = t.ref LEFT JOIN onemind.conversations v ON v.id = t.ref
 		WHERE t.conversation_id = ANY ($1) AND t.words @@ $2::text::tsquery
-		ORDER BY t.source = 'title', t.id`, ids, "'"+ownerWord(user)+"' & ("+strings.Join(some, " | ")+")")
+		ORDER BY t.source = 'title', t.id`, ids, strings.Join(some, " | "))
 	return err
 }

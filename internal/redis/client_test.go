@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"onemind/internal/credit"
+	"onemind/internal/money"
 	"onemind/internal/redis"
 )
 
@@ -81,10 +82,12 @@ func TestBreaker(t *testing.T) {
 	defer c.Close()
 	balances := redis.NewBalances(c)
 	ctx := t.Context()
-	balances.Keep(ctx, "u", credit.Balance{Total: 5}, time.Now())
-	if b, ok := balances.Shown(ctx, "u"); !ok || b.Total != 5 {
-		t.Fatalf("shown %+v, %v", b, ok)
+	kept := func(want money.Amount) bool {
+		balances.Keep(ctx, "u", credit.Balance{Total: want}, time.Now())
+		b, ok := balances.Shown(ctx, "u")
+		return ok && b.Total == want
 	}
+	until(t, "it keeps things", func() bool { return kept(5) }) // not before both connections stand
 	for i, outage := range []struct {
 		name         string
 		strike, mend func()
@@ -119,11 +122,7 @@ func TestBreaker(t *testing.T) {
 			}
 			outage.mend()
 			until(t, "it is up again", func() bool { balances.Shown(ctx, "u"); return c.Up() })
-			until(t, "it keeps things again", func() bool {
-				balances.Keep(ctx, "u", credit.Balance{Total: 6}, time.Now())
-				b, ok := balances.Shown(ctx, "u")
-				return ok && b.Total == 6
-			})
+			until(t, "it keeps things again", func() bool { return kept(6) })
 			if ups.Load() != int64(i+1) {
 				t.Errorf("told %d times that it is up", ups.Load())
 			}

@@ -13,9 +13,9 @@ func TestBreakerOpens(t *testing.T) {
 		want  bool
 	}{
 		"five in a row":             {[]bool{true, false, false, false, false, false}, true},
-		"four in a row":             {[]bool{true, false, false, false, false, true, false}, false},
+		"four in a row":             {[]bool{true, false, false, false, false, true}, false},
 		"every second of ten":       {[]bool{true, false, true, false, true, false, true, false, true, false}, true},
-		"five of a hundred answers": {append(make100(), false, true, false, true, false, true, false, true, false), false},
+		"five of a hundred answers": {append(hundred(), false, true, false, true, false, true, false, true, false), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b breaker
@@ -39,7 +39,7 @@ func TestBreakerOpens(t *testing.T) {
 	}
 }
 
-func make100() (answers []bool) {
+func hundred() (answers []bool) {
 	for range 100 {
 		answers = append(answers, true)
 	}

@@ -189,7 +189,7 @@ func TestLeasesGoTogether(t *testing.T) {
 // A call that Redis took and whose answer got lost does not keep its place.
 func TestLeaseOfALostAnswer(t *testing.T) {
 	r := own(t)
-	l := redis.NewLimiter(dial(t, r.URL()), redis.LimiterOptions{})
+	l := redis.NewLimiter(open(t, r.URL(), redis.Options{Call: 500 * time.Millisecond}), redis.LimiterOptions{})
 	place(t, l, "answers:{other}") // the connection stands, the script is loaded
 	r.Pause()
 	if v, err := l.Take(t.Context(), time.Now(), nil, limit.Lease{Key: "answers:{u}", N: 1, Max: 1}); !errors.Is(err, redis.ErrDown) {

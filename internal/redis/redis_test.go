@@ -57,7 +57,17 @@ func serve(m *testing.M) (code int, err error) {
 // dial opens a client that is closed, and whose repetitions run, as long as the test.
 func dial(t testing.TB, url string) *redis.Client {
 	t.Helper()
-	c, err := redis.Open(context.Background(), url, redis.Options{})
+	var o redis.Options
+	if url == single.URL() || url == clusterURL() { // these are never away, only slow on a busy machine
+		o.Call = 5 * time.Second
+	}
+	return open(t, url, o)
+}
+
+// open is dial with other options.
+func open(t testing.TB, url string, o redis.Options) *redis.Client {
+	t.Helper()
+	c, err := redis.Open(context.Background(), url, o)
 	if err != nil {
 		t.Fatal(err)
 	}

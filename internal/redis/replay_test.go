@@ -58,7 +58,8 @@ func TestReplayLives(t *testing.T) {
 // runs on one connection, and again after the connection was lost.
 func TestWatch(t *testing.T) {
 	r := own(t)
-	writer, reader := redis.NewReplay(dial(t, r.URL())), redis.NewReplay(dial(t, r.URL()))
+	patient := redis.Options{Call: 5 * time.Second}
+	writer, reader := redis.NewReplay(open(t, r.URL(), patient)), redis.NewReplay(open(t, r.URL(), patient))
 	runs(t, reader.Run)
 	ctx := t.Context()
 	wakes := make([]<-chan struct{}, 1000)

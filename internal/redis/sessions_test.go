@@ -85,7 +85,7 @@ func TestSessionsAreReadFromRedis(t *testing.T) {
 			}
 		}
 	}
-	if n := db.reads.Load(); n > 4 {
+	if n := db.reads.Load(); n > 8 { // each anew for each of two connections that came to stand
 		t.Errorf("200 look-ups read the database %d times", n)
 	}
 	lives := func() time.Duration {

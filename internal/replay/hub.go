@@ -224,19 +224,28 @@ const lookEvery = 5 * time.Second
 // stored reads on in the log of a run this instance does not serve.
 func (f *follower) stored(ctx context.Context) (over bool, err error) {
 	f.watch()
-	events, failed := f.hub.EventsAfter(ctx, f.run, f.After, batch)
+	events, _ := f.hub.EventsAfter(ctx, f.run, f.After, batch) // a store that is away comes back; the reader stays
 	if over, err := f.pass(events); over || err != nil || len(events) > 0 {
 		return over, err
 	}
 	running, err := f.Running(ctx)
 	if err == nil && !running {
-		if failed != nil {
-			return false, fmt.Errorf("read the log of run %s: %w", f.run, failed)
-		}
-		return true, f.hub.ended(ctx, f.run, f.After)
+		return f.rest(ctx)
 	}
-	// A store that is away comes back; the reader stays.
 	return false, wait(ctx, f.wake, min(f.Every, lookEvery), f.Idle)
+}
+
+// rest reads what came to the log of a run that is over by now: between the last
+// look and its end there may have been more.
+func (f *follower) rest(ctx context.Context) (over bool, err error) {
+	events, err := f.hub.EventsAfter(ctx, f.run, f.After, batch)
+	if err != nil {
+		return false, fmt.Errorf("read the log of run %s: %w", f.run, err)
+	}
+	if over, err := f.pass(events); over || err != nil || len(events) > 0 {
+		return over, err
+	}
+	return true, f.hub.ended(ctx, f.run, f.After)
 }
 
 func (f *follower) watch() {

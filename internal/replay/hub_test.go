@@ -203,3 +203,30 @@ func TestFollowElsewhere(t *testing.T) {
 	<-stopped
 	whole(t, "the reader", seen, 3)
 }
+
+// A run that ends between a reader's look at its log and the question whether it
+// goes on is read to its end.
+func TestEndsBetweenLooks(t *testing.T) {
+	store := openDB(t)
+	writer, h := replay.NewHub(replay.Config{Store: store}), replay.NewHub(replay.Config{Store: store})
+	log := writer.Open("run", 0)
+	add := func(last bool) {
+		t.Helper()
+		if err := log.Append(t.Context(), []func(int64) replay.Event{numbered(last)}); err != nil {
+			t.Error(err)
+		}
+	}
+	add(false)
+	var seen []int64
+	r := reader(&seen, func() bool { // asked when there is nothing more to read
+		if len(seen) == 1 {
+			add(false)
+			add(true)
+		}
+		return false
+	})
+	if err := h.Follow(t.Context(), "run", r); err != nil {
+		t.Error(err)
+	}
+	whole(t, "the reader", seen, 3)
+}

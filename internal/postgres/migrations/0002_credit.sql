@@ -37,13 +37,19 @@ CREATE TABLE onemind.credit_refs (
     PRIMARY KEY (user_id, ref)
 );
 
--- Makes the partition of a month, if it is not there. It is called under a lock.
+-- Makes the partition of a month, if it is not there. It is called under a lock. A
+-- table is attached and not made in place, because that waits for nobody who reads
+-- or writes the ledger; one that was detached is attached again.
 CREATE FUNCTION onemind.make_partition(month date) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     name text := 'credit_transactions_' || to_char(month, 'YYYY_MM');
 BEGIN
     IF to_regclass('onemind.' || name) IS NULL THEN
-        EXECUTE format('CREATE TABLE onemind.%I PARTITION OF onemind.credit_transactions FOR VALUES FROM (%L) TO (%L)', name,
+        EXECUTE format('CREATE TABLE onemind.%I (LIKE onemind.credit_transactions INCLUDING DEFAULTS)', name);
+    END IF;
+    IF NOT EXISTS (SELECT 1 FROM pg_inherits i
+            WHERE i.inhrelid = to_regclass('onemind.' || name) AND i.inhparent = 'onemind.credit_transactions'::regclass) THEN
+        EXECUTE format('ALTER TABLE onemind.credit_transactions ATTACH PARTITION onemind.%I FOR VALUES FROM (%L) TO (%L)', name,
             to_char(month, 'YYYY-MM-DD') || ' 00:00:00+00', to_char(month + interval '1 month', 'YYYY-MM-DD') || ' 00:00:00+00');
     END IF;
 END $$;
@@ -87,53 +93,72 @@ FOR EACH ROW EXECUTE FUNCTION onemind.immutable('a receipt is written once');
 -- Runs many holds and settlements in one statement and so in one commit. Each is
 -- guarded by itself and answers for itself; the caller sorts them by user, so that
 -- two calls lock balances in the same order. What raises undoes the whole call:
--- the caller then repeats each act alone. The number in the name changes with the
+-- the caller then repeats it in parts. The number in the name changes with the
 -- parameters, because instances of the last release still call the old one.
 CREATE FUNCTION onemind.acts_1(
     kinds text[], refs text[], users text[], owners text[], leasts bigint[], mosts bigint[], texts text[], requests text[], runs text[],
     models text[], outcomes text[], inputs bigint[], outputs bigint[], times timestamptz[]
-) RETURNS TABLE (result text, amount bigint, receipt text) LANGUAGE plpgsql AS $$
+) RETURNS TABLE (result text, amount bigint, holder text, receipt text) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
 DECLARE
-    i       integer;
-    free    bigint;
-    holder  text;
-    entry   bigint;
+    i     integer;
+    free  bigint;
+    entry bigint;
 BEGIN
     FOR i IN 1 .. cardinality(kinds) LOOP
-        result := ''; amount := 0; receipt := NULL;
+        amount := NULL; holder := NULL; receipt := NULL;
         IF kinds[i] = 'hold' THEN
-            -- The lock comes first: what is looked up after it cannot change any more.
-            SELECT c.balance - c.held INTO free FROM onemind.credits c WHERE c.user_id = users[i] FOR UPDATE;
-            free := coalesce(free, 0);
-            SELECT k.user_id, k.amount INTO holder, amount FROM (
-                SELECT h.user_id, h.amount FROM onemind.holds h WHERE h.ref = refs[i]
-                UNION ALL SELECT r.user_id, r.hold FROM onemind.receipts r WHERE r.ref = refs[i]
-                UNION ALL SELECT '', 0 FROM onemind.credit_refs f WHERE f.user_id = users[i] AND f.ref = refs[i]) AS k LIMIT 1;
+            -- The money first: whoever has the row of the balance is alone with it.
+            UPDATE onemind.credits c SET held = c.held + mosts[i]
+            WHERE c.user_id = users[i] AND c.balance - c.held >= greatest(mosts[i], leasts[i]);
             IF FOUND THEN
-                result := CASE WHEN holder = users[i] THEN 'held' ELSE 'reused' END;
-            ELSIF free < leasts[i] THEN
-                result := 'short';
+                amount := mosts[i];
             ELSE
-                result := 'held';
-                amount := least(mosts[i], free);
+                SELECT c.balance - c.held INTO free FROM onemind.credits c WHERE c.user_id = users[i] FOR UPDATE;
+                IF NOT FOUND AND leasts[i] <= 0 THEN -- nothing costs nothing, but takes its turn too
+                    INSERT INTO onemind.credits (user_id, balance) VALUES (users[i], 0) ON CONFLICT (user_id) DO NOTHING;
+                    SELECT c.balance - c.held INTO free FROM onemind.credits c WHERE c.user_id = users[i] FOR UPDATE;
+                END IF;
+                IF free >= leasts[i] THEN
+                    amount := least(mosts[i], free);
+                    UPDATE onemind.credits c SET held = c.held + amount WHERE c.user_id = users[i];
+                END IF;
+            END IF;
+            result := 'short';
+            IF amount IS NOT NULL THEN
                 INSERT INTO onemind.holds (ref, user_id, owner, amount, terms, created_at)
-                VALUES (refs[i], users[i], owners[i], acts_1.amount, texts[i], times[i]);
-                UPDATE onemind.credits c SET held = c.held + acts_1.amount WHERE c.user_id = users[i];
+                SELECT refs[i], users[i], owners[i], amount, texts[i], times[i]
+                WHERE NOT EXISTS (SELECT 1 FROM onemind.receipts r WHERE r.ref = refs[i])
+                    AND NOT EXISTS (SELECT 1 FROM onemind.credit_refs f WHERE f.user_id = users[i] AND f.ref = refs[i])
+                ON CONFLICT (ref) DO NOTHING;
+                IF FOUND THEN
+                    result := 'held';
+                ELSE -- it was before, so the money goes back
+                    UPDATE onemind.credits c SET held = c.held - amount WHERE c.user_id = users[i];
+                END IF;
+            END IF;
+            IF result <> 'held' THEN
+                SELECT k.user_id, k.amount INTO holder, amount FROM (
+                    SELECT h.user_id, h.amount FROM onemind.holds h WHERE h.ref = refs[i]
+                    UNION ALL SELECT r.user_id, r.hold FROM onemind.receipts r WHERE r.ref = refs[i]
+                    UNION ALL SELECT NULL, NULL FROM onemind.credit_refs f WHERE f.user_id = users[i] AND f.ref = refs[i]) AS k LIMIT 1;
+                IF FOUND THEN
+                    result := CASE WHEN holder = users[i] THEN 'held' ELSE 'reused' END;
+                END IF;
             END IF;
         ELSE -- 'settle'; most is the charge
             DELETE FROM onemind.holds h WHERE h.ref = refs[i] AND h.amount >= mosts[i] RETURNING h.user_id, h.amount INTO holder, amount;
             IF FOUND THEN
                 result := 'closed';
                 INSERT INTO onemind.receipts (ref, user_id, request_id, run_id, model, outcome, input_tokens, output_tokens, hold, charge, finished_at, receipt)
-                VALUES (refs[i], holder, requests[i], runs[i], models[i], outcomes[i], inputs[i], outputs[i], acts_1.amount, mosts[i], times[i], texts[i]);
+                VALUES (refs[i], holder, requests[i], runs[i], models[i], outcomes[i], inputs[i], outputs[i], amount, mosts[i], times[i], texts[i]);
                 IF mosts[i] > 0 THEN
                     entry := nextval('onemind.credit_transactions_id');
                     INSERT INTO onemind.credit_refs (user_id, ref, entry_id, created_at) VALUES (holder, refs[i], entry, times[i]);
                     INSERT INTO onemind.credit_transactions (id, user_id, kind, amount, ref, reason, actor, model, created_at)
                     VALUES (entry, holder, 'charge', -mosts[i], refs[i], '', '', models[i], times[i]);
                 END IF;
-                UPDATE onemind.credits c SET balance = c.balance - mosts[i], held = c.held - acts_1.amount WHERE c.user_id = holder;
-                receipt := holder;
+                UPDATE onemind.credits c SET balance = c.balance - mosts[i], held = c.held - amount WHERE c.user_id = holder;
             ELSE
                 SELECT r.receipt, r.user_id INTO receipt, holder FROM onemind.receipts r WHERE r.ref = refs[i];
                 IF FOUND THEN
@@ -144,7 +169,6 @@ BEGIN
                 END IF;
             END IF;
         END IF;
-        amount := coalesce(amount, 0);
         RETURN NEXT;
     END LOOP;
 END $$;
