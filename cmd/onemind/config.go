@@ -35,7 +35,7 @@ func settings() []setting {
 		{name: "DATABASE_REPLICA_URL", secret: true, help: "A read replica of it, for history, search, usage and lists; empty means none."},
 		{name: "REDIS_URL", secret: true, help: "What instances share: `redis://…` or `rediss://…`; hosts of a cluster with commas between. Empty means in process, for one instance."},
 		{name: "ONEMIND_SINGLE_INSTANCE", value: "false", allowed: []string{"false", "true"}, help: "`true` lets one instance run on Postgres without Redis."},
-		{name: "ONEMIND_MIGRATE", flag: "migrate", value: "true", allowed: []string{"true", "false"}, help: "`false`: `serve` refuses an old schema instead of bringing it up to date."},
+		{name: "ONEMIND_MIGRATE", flag: "migrate", value: "true", allowed: []string{"true", "false"}, help: "Whether serve brings an old schema up to date; false refuses it instead."},
 		{name: "ONEMIND_SECRET_KEY", secret: true, help: "Key-encryption keys, base64 of 32 bytes each, newest first, comma between; the same on every instance. Generated into the data directory when empty and the database is SQLite."},
 		{name: "ONEMIND_HOLD_TTL", value: "15m", help: "After this long any instance settles a hold whose owner is gone."},
 		{name: "ONEMIND_PUBLIC_URL", help: "URL people use, such as https://ai.example.org; https makes the session cookie secure."},

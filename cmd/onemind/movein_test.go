@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -20,6 +21,7 @@ import (
 	"onemind/internal/chat"
 	"onemind/internal/credit"
 	"onemind/internal/money"
+	"onemind/internal/postgres"
 	"onemind/internal/secret"
 	"onemind/internal/servers"
 	"onemind/internal/sqlite"
@@ -254,10 +256,29 @@ func TestMoveIn(t *testing.T) {
 		refused(t, "the server of "+from.dir+" is running; stop it first")
 		fatal(t, db.Close())
 	})
+	t.Run("takes back a copy that differs", func(t *testing.T) {
+		fatal(t, pg.CreateDatabase(t.Context(), "short"))
+		db, err := postgres.Open(t.Context(), postgres.Config{URL: pg.URL("short"), Migrate: true})
+		fatal(t, err)
+		defer db.Close()
+		file, err := sqlite.Open(t.Context(), from.path)
+		fatal(t, err)
+		defer file.Close()
+		err = file.Export(t.Context(), func(e *sqlite.Export) error {
+			_, err := db.Import(t.Context(), forgetful{e}, func(string, int64) {})
+			return err
+		})
+		if !errors.Is(err, postgres.ErrDiffers) || !strings.Contains(err.Error(), "answers has 1 rows here and 2 there") {
+			t.Errorf("a copy without one answer: %v", err)
+		}
+		if n, err := db.CountUsers(t.Context()); n != 0 || err != nil {
+			t.Errorf("%d users are left, %v", n, err)
+		}
+	})
 	t.Run("moves everything", func(t *testing.T) {
 		target(t, "moved")
 		t.Setenv("DATABASE_URL", pooler.URL("moved")) // the copy keeps to one transaction, so that it may go through
-		booksOf(t) // a first start, or `onemind migrate`, has put the built-in catalog there
+		booksOf(t)                                    // a first start, or `onemind migrate`, has put the built-in catalog there
 		out, errs, err := invoke(t, (*cli).migrateImport, "--from", "sqlite:"+from.path)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, errs)
@@ -277,6 +298,21 @@ func TestMoveIn(t *testing.T) {
 		fatal(t, db.Close())
 		refused(t, "--from: holds are open: 1 answers hold $0.01 there; start the server of "+from.dir+" once more")
 	})
+}
+
+// forgetful is a source that loses the first answer.
+type forgetful struct{ *sqlite.Export }
+
+func (f forgetful) Rows(table string, columns []string) iter.Seq2[[]any, error] {
+	return func(yield func([]any, error) bool) {
+		lost := table != "answers"
+		for values, err := range f.Export.Rows(table, columns) {
+			if lost && !yield(values, err) {
+				return
+			}
+			lost = true
+		}
+	}
 }
 
 // liveInAndLeave makes the installation in a test of its own, whose books and

@@ -67,13 +67,17 @@ func (c *Crew) Run(ctx context.Context) error {
 	for n := 0; ; n++ {
 		c.beat(ctx, n)
 		c.look(ctx)
-		select {
-		case <-ctx.Done():
-			lines.Wait()
-			c.leave(context.WithoutCancel(ctx))
-			return nil
-		case <-ticker.C:
-		case <-c.beatNow:
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				lines.Wait()
+				c.leave(context.WithoutCancel(ctx))
+				return nil
+			case <-c.beatNow:
+				c.beat(ctx, 1) // to the first presence: somebody waits to see it
+			case <-ticker.C:
+				waiting = false
+			}
 		}
 	}
 }
@@ -92,6 +96,9 @@ func (c *Crew) listen(ctx context.Context, bus Bus) {
 			return
 		}
 		c.lines.Add(-1)
+		if ctx.Err() != nil {
+			return
+		}
 		c.Log.Warn("a line between the instances is lost; the others and the poll go on")
 	})
 	if up {
@@ -186,9 +193,6 @@ func (c *Crew) ask(ctx context.Context) ([]Instance, error) {
 	for _, i := range byBoot {
 		found = append(found, i)
 	}
-	slices.SortFunc(found, func(a, b Instance) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), a.StartedAt.Compare(b.StartedAt), cmp.Compare(a.Boot, b.Boot))
-	})
 	return found, nil
 }
 
@@ -204,7 +208,11 @@ func (c *Crew) Instances(ctx context.Context) []Instance {
 	found = slices.DeleteFunc(found, func(i Instance) bool { return i.Age > deadAfter || i.Boot == c.Boot })
 	self := c.Self()
 	self.Boot, self.Rollout = c.Boot, c.rollout.Load()
-	return append(found, self)
+	found = append(found, self)
+	slices.SortFunc(found, func(a, b Instance) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), a.StartedAt.Compare(b.StartedAt), cmp.Compare(a.Boot, b.Boot))
+	})
+	return found
 }
 
 // Live is the number of instances that share the limits, never less than one.

@@ -19,10 +19,19 @@ var _ credit.Store = (*DB)(nil)
 // Hold sets money aside; see credit.Store.
 func (db *DB) Hold(ctx context.Context, h credit.Hold) (money.Amount, error) {
 	db.Wrote(h.User)
-	a := &act{kind: "hold", ref: h.Ref, user: h.User, owner: h.Owner, text: clean(string(h.Terms)), least: int64(h.AtLeast), most: int64(h.AtMost), at: h.At}
+	a := holdOf(h)
 	if err := db.group.do(ctx, a); err != nil {
 		return 0, err
 	}
+	return a.held()
+}
+
+func holdOf(h credit.Hold) *act {
+	return &act{kind: "hold", ref: h.Ref, user: h.User, owner: h.Owner, text: clean(string(h.Terms)), least: int64(h.AtLeast), most: int64(h.AtMost), at: h.At}
+}
+
+// held reads the outcome of a hold.
+func (a *act) held() (money.Amount, error) {
 	switch a.result {
 	case "held":
 		return money.Amount(a.amount), nil
@@ -50,7 +59,7 @@ func (db *DB) Settle(ctx context.Context, r credit.Receipt) (credit.Receipt, boo
 	}
 	switch a.result {
 	case "closed":
-		r.User = a.receipt
+		r.User = a.holder
 		return r, true, nil
 	case "settled":
 		first, err := db.Receipt(ctx, "", r.ID)

@@ -28,13 +28,13 @@ type act struct {
 	least, most, input, output   int64
 	at                           time.Time
 
-	since   time.Time
-	sent    bool
-	result  string
-	amount  int64
-	receipt string
-	err     error
-	done    chan struct{}
+	since  time.Time
+	sent   bool
+	result string
+	amount int64
+	holder string // whose hold it was, of a settlement
+	err    error
+	done   chan struct{}
 }
 
 // group gathers the acts of concurrent callers, so that they share a round trip
@@ -248,7 +248,7 @@ func call(ctx context.Context, c *pgx.Conn, batch []*act) error {
 		requests[i], runs[i], models[i], outcomes[i] = a.request, a.run, a.model, a.outcome
 		leasts[i], mosts[i], inputs[i], outputs[i], times[i] = a.least, a.most, a.input, a.output, cut(a.at)
 	}
-	rows, err := c.Query(ctx, `SELECT result, amount, receipt FROM onemind.acts_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+	rows, err := c.Query(ctx, `SELECT result, coalesce(amount, 0), coalesce(holder, '') FROM onemind.acts_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
 		kinds, refs, users, owners, leasts, mosts, bodies, requests, runs, models, outcomes, inputs, outputs, times)
 	if err != nil {
 		return err
@@ -256,13 +256,8 @@ func call(ctx context.Context, c *pgx.Conn, batch []*act) error {
 	defer rows.Close()
 	i := 0
 	for ; rows.Next() && i < n; i++ {
-		var receipt *string
-		if err := rows.Scan(&batch[i].result, &batch[i].amount, &receipt); err != nil {
+		if err := rows.Scan(&batch[i].result, &batch[i].amount, &batch[i].holder); err != nil {
 			return fmt.Errorf("read an outcome: %w", err)
-		}
-		batch[i].receipt = ""
-		if receipt != nil {
-			batch[i].receipt = *receipt
 		}
 	}
 	rows.Close()

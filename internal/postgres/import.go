@@ -29,6 +29,8 @@ type Source interface {
 	// order they were added. A value is a string, an int64, a float64, a bool, a
 	// time.Time, bytes or nil; JSON is text. It may use the slice again.
 	Rows(table string, columns []string) iter.Seq2[[]any, error]
+	// Count gives the number of a table's rows without reading them.
+	Count(table string) (int64, error)
 	// Sums adds up the books; see credit.Store.
 	Sums(ctx context.Context) (credit.Sums, error)
 	// Document gives the catalog as its rows have it.
@@ -349,8 +351,12 @@ func (m *moveIn) prove(ctx context.Context) (err error) {
 		if err := m.tx.QueryRow(ctx, `SELECT count(*) FROM onemind.`+t.Table).Scan(&have); err != nil {
 			return fmt.Errorf("count %s: %w", t.Table, err)
 		}
-		if have != t.Rows {
-			return fmt.Errorf("%w: %s has %d rows here and %d there", ErrDiffers, t.Table, have, t.Rows)
+		there, err := m.from.Count(t.Table)
+		if err != nil {
+			return fmt.Errorf("count %s of the source: %w", t.Table, err)
+		}
+		if have != there {
+			return fmt.Errorf("%w: %s has %d rows here and %d there", ErrDiffers, t.Table, have, there)
 		}
 	}
 	sums, err := sum(ctx, m.tx)

@@ -62,6 +62,7 @@ func (b Bus) once(ctx context.Context, hear func(fleet.Signal), connected func(b
 	}
 	select {
 	case <-ctx.Done():
-	case <-ended:
+	case err := <-ended:
+		b.c.options.Log.Debug("the line of signals ended", "err", err)
 	}
 }

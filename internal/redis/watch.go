@@ -113,7 +113,8 @@ func (w *watcher) once(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ended:
+		case err := <-ended:
+			w.c.options.Log.Debug("the line that wakes readers ended", "err", err)
 			return
 		case <-w.changed:
 		}

@@ -37,11 +37,9 @@ var errStopped = errors.New("no more rows are wanted")
 // the next row.
 func (e *Export) Rows(table string, columns []string) iter.Seq2[[]any, error] {
 	return func(yield func([]any, error) bool) {
-		for _, name := range append([]string{table}, columns...) {
-			if name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
-				yield(nil, fmt.Errorf("%q is no name of a table or column", name))
-				return
-			}
+		if err := plainNames(append([]string{table}, columns...)); err != nil {
+			yield(nil, err)
+			return
 		}
 		sql := "SELECT " + strings.Join(columns, ", ") + " FROM " + table
 		if ordered(table) {
@@ -61,6 +59,26 @@ func (e *Export) Rows(table string, columns []string) iter.Seq2[[]any, error] {
 			yield(nil, err)
 		}
 	}
+}
+
+// Count gives the number of a table's rows.
+func (e *Export) Count(table string) (n int64, err error) {
+	if err := plainNames([]string{table}); err != nil {
+		return 0, err
+	}
+	_, err = e.c.first(func(r *row) { n = r.int() }, "SELECT count(*) FROM "+table)
+	return n, err
+}
+
+// plainNames refuses what is more than the name of a table or column: names go
+// into statements as they are.
+func plainNames(names []string) error {
+	for _, name := range names {
+		if name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+			return fmt.Errorf("%q is no name of a table or column", name)
+		}
+	}
+	return nil
 }
 
 // ordered tells whether a table has rowids, which grow.
