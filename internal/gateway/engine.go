@@ -188,10 +188,10 @@ func (e *Engine) route(snap *catalog.Snapshot, c *Call) (*Ticket, error) {
 }
 
 // buckets lists everything the admitted calls count against: the user, the user
-// at each provider, everybody.
+// at each provider, the user's tokens, everybody.
 func buckets(snap *catalog.Snapshot, tickets []*Ticket) []limit.Bucket {
 	list := make([]limit.Bucket, 0, 4)
-	total := int64(0)
+	total, tokens := int64(0), int64(0)
 	var plan *catalog.Plan
 	var user string
 	for _, t := range tickets {
@@ -199,6 +199,7 @@ func buckets(snap *catalog.Snapshot, tickets []*Ticket) []limit.Bucket {
 			continue
 		}
 		total++
+		tokens += likely(t.call.Request.InputTokens)
 		plan, user = &t.call.Plan, t.call.User
 	}
 	list = append(list, limit.Bucket{Key: "ratelimit:{" + user + "}", Scope: "user", Max: plan.RequestsPerMinute, Take: total})
@@ -218,7 +219,28 @@ func buckets(snap *catalog.Snapshot, tickets []*Ticket) []limit.Bucket {
 			list = append(list, limit.Bucket{Key: "ratelimit:{" + user + "}:" + provider, Scope: "user_provider", Max: plan.RequestsPerMinuteProvider, Take: n})
 		}
 	}
+	if plan.TokensPerMinute > 0 {
+		list = append(list, tokenBucket(user, plan.TokensPerMinute, tokens))
+	}
 	return append(list, limit.Bucket{Key: "ratelimit:global", Scope: "global", Max: snap.Settings.GlobalRequestsPerMinute, Take: total})
+}
+
+// tokenBucket counts a user's tokens: the likely input when a call is admitted,
+// the output when it is known. A call may so end above the limit; the next waits.
+func tokenBucket(user string, most, tokens int64) limit.Bucket {
+	return limit.Bucket{Key: "ratelimit:{" + user + "}:#tokens", Scope: "tokens", Max: most, Take: tokens}
+}
+
+// anyNumber is a limit that refuses nothing, for counting what has happened.
+const anyNumber = 1 << 36
+
+// countOutput counts the tokens of an answer that is over, if the plan limits them.
+func (t *Ticket) countOutput(ctx context.Context, output int64) {
+	if t.call.Plan.TokensPerMinute == 0 || output == 0 {
+		return
+	}
+	// What cannot be counted is given away: the answer is there already.
+	_, _ = t.engine.limits.Take(ctx, t.engine.options.Now(), []limit.Bucket{tokenBucket(t.call.User, anyNumber, output)}, limit.Lease{})
 }
 
 // lease asks for one of the user's places per call.

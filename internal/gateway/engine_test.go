@@ -325,6 +325,35 @@ func TestRefusals(t *testing.T) {
 	b.check(t)
 }
 
+// TestTokensPerMinute: what answers put out counts against the next call.
+func TestTokensPerMinute(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(*sim.Request) sim.Script { return sim.Script{Pieces: 50} })
+	b.grant(t, "ann", money.Dollar)
+	plan := catalog.Plan{ID: "few", TokensPerMinute: 120}
+	try := func(id string) error {
+		c := call(t, id, "ann", "plain", true, 50)
+		c.Plan = plan
+		ticket, err := b.admit(t, c)
+		if err != nil {
+			return err
+		}
+		_, err = ticket.Stream(t.Context(), func(*llm.Event) error { return nil })
+		return err
+	}
+	answered := 0
+	var err error
+	for err == nil && answered < 10 {
+		if err = try(fmt.Sprint("t", answered)); err == nil {
+			answered++
+		}
+	}
+	if f := fault.From(err); err == nil || f.Code != "rate_limited" || f.Field != "tokens" || answered < 1 || answered > 3 {
+		t.Errorf("%d answers of 50 tokens, then %v", answered, err)
+	}
+	b.check(t)
+}
+
 // TestAbandoned: another instance settles what a dead one left, from what it delivered.
 func TestAbandoned(t *testing.T) {
 	t.Parallel()

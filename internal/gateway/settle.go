@@ -20,6 +20,7 @@ func (t *Ticket) settle(ctx context.Context, end ending, result llm.Result, caus
 	e := t.engine
 	r := t.receipt(end, result, cause)
 	settled := e.pay(context.WithoutCancel(ctx), r)
+	t.countOutput(context.WithoutCancel(ctx), r.Tokens.Output+r.Tokens.Reasoning)
 	e.mu.Lock()
 	delete(e.active, t.call.ID)
 	if !settled {
