@@ -44,6 +44,10 @@ func (a *app) storeGauges() []gauge {
 		list = append(list, gauge{"onemind_store_acts_total", "counter", group.Acts}, gauge{"onemind_store_commits_total", "counter", group.Groups},
 			gauge{"onemind_store_connections_in_use", "gauge", int64(s.Acquired)}, gauge{"onemind_store_connections_waited_total", "counter", s.Waits},
 			gauge{"onemind_store_partitions_ahead", "gauge", a.monthsAhead.Load()})
+		if a.config.get("DATABASE_REPLICA_URL") != "" {
+			lag, used := a.stores.pg.ReplicaLag()
+			list = append(list, gauge{"onemind_replica_used", "gauge", flag(used)}, gauge{"onemind_replica_lag_ms", "gauge", lag.Milliseconds()})
+		}
 	}
 	if r := a.stores.shared; r != nil {
 		s := r.client.Stats()

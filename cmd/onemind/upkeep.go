@@ -239,9 +239,7 @@ func diagnose(ctx context.Context, cfg *config) []finding {
 	}
 	add("database", err, place)
 	if err == nil {
-		for _, f := range sharedFindings(ctx, b) {
-			list = append(list, f)
-		}
+		list = append(list, sharedFindings(ctx, b)...)
 		report, err := b.ledger.Check(ctx)
 		if err == nil && !report.OK {
 			err = errors.New(strings.Join(report.Problems, "; "))

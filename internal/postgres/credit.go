@@ -62,8 +62,12 @@ func (db *DB) Settle(ctx context.Context, r credit.Receipt) (credit.Receipt, boo
 		r.User = a.holder
 		return r, true, nil
 	case "settled":
-		first, err := db.Receipt(ctx, "", r.ID)
-		return first, false, err
+		var first credit.Receipt
+		if err := json.Unmarshal([]byte(a.receipt), &first); err != nil {
+			return credit.Receipt{}, false, fmt.Errorf("read receipt %s: %w", r.ID, err)
+		}
+		first.User = a.holder
+		return first, false, nil
 	case "over":
 		return credit.Receipt{}, false, fmt.Errorf("settle %s: the charge is more than the hold", r.ID)
 	default:

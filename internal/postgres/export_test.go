@@ -11,8 +11,8 @@ import (
 // compares with.
 func (db *DB) HoldAlone(ctx context.Context, h credit.Hold) (money.Amount, error) {
 	a := holdOf(h)
-	if db.group.alone(ctx, a); a.err != nil {
-		return 0, a.err
+	if err := db.group.send(ctx, []*act{a}); err != nil {
+		return 0, err
 	}
 	return a.held()
 }

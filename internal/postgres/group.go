@@ -11,14 +11,17 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"onemind/internal/fault"
 )
 
 // How acts are gathered.
 const (
-	maxGroup  = 512                  // acts in one statement
-	maxFlying = 4                    // statements under way at once
-	waitMost  = 2 * time.Millisecond // then another statement starts beside those under way
-	groupTry  = 5                    // repetitions of a statement that lost against another
+	maxGroup   = 512                  // acts in one statement
+	maxFlying  = 4                    // statements under way at once
+	waitMost   = 2 * time.Millisecond // then another statement starts beside those under way
+	groupTries = 5                    // of a statement that lost against another
 )
 
 // act is one hold or settlement, as the function acts_1 takes it, and what came of it.
@@ -28,13 +31,13 @@ type act struct {
 	least, most, input, output   int64
 	at                           time.Time
 
-	since  time.Time
-	sent   bool
-	result string
-	amount int64
-	holder string // whose hold it was, of a settlement
-	err    error
-	done   chan struct{}
+	since           time.Time
+	sent            bool
+	result          string
+	amount          int64
+	holder, receipt string
+	err             error
+	done            chan struct{}
 }
 
 // group gathers the acts of concurrent callers, so that they share a round trip
@@ -45,17 +48,21 @@ type group struct {
 	db *DB
 
 	mu      sync.Mutex
-	waiting []*act
+	waiting []*act              // only while a statement is under way
 	busy    map[string]struct{} // users with acts under way
 	flying  int
 	armed   bool // a timer will look at waiting
 	closed  bool
-	work    sync.WaitGroup
+	landed  sync.Cond // a statement ended
 
 	acts, groups atomic.Int64
 }
 
-func newGroup(db *DB) *group { return &group{db: db, busy: map[string]struct{}{}} }
+func newGroup(db *DB) *group {
+	g := &group{db: db, busy: map[string]struct{}{}}
+	g.landed.L = &g.mu
+	return g
+}
 
 // GroupStats counts what was committed together since Open.
 type GroupStats struct {
@@ -82,9 +89,12 @@ func (g *group) do(ctx context.Context, a *act) error {
 	}
 	g.waiting = append(g.waiting, a)
 	batch := g.next()
+	mine := a.sent
 	g.mu.Unlock()
-	if batch != nil {
+	if mine {
 		g.run(batch) // in the caller's own goroutine: nobody is faster
+	} else if batch != nil {
+		go g.run(batch) // those that waited; close waits for it
 	}
 	select {
 	case <-a.done:
@@ -112,40 +122,42 @@ func (g *group) withdraw(a *act) bool {
 // next gives the acts of the next statement, or nil when those that wait should
 // wait on. The caller holds mu.
 func (g *group) next() []*act {
-	if len(g.waiting) == 0 || g.flying >= maxFlying {
+	if len(g.waiting) == 0 || g.flying == maxFlying || !g.due(g.waiting[0]) {
 		return nil
 	}
-	if g.flying > 0 {
-		if left := waitMost - time.Since(g.waiting[0].since); left > 0 {
-			g.arm(left)
-			return nil
-		}
-	}
-	var batch []*act
-	rest := g.waiting[:0]
-	skipped := map[string]struct{}{}
+	var batch, rest []*act
+	skipped := map[string]struct{}{} // users whose earlier act waits on
 	for _, a := range g.waiting {
 		_, busy := g.busy[a.user]
 		_, later := skipped[a.user]
 		if busy || later || len(batch) == maxGroup {
 			skipped[a.user] = struct{}{}
 			rest = append(rest, a)
-			continue
+		} else {
+			batch = append(batch, a)
 		}
-		a.sent = true
-		batch = append(batch, a)
 	}
-	clear(g.waiting[len(rest):])
+	if len(batch) == 0 || !g.due(batch[0]) {
+		return nil // the others wait for acts of the same users
+	}
 	g.waiting = rest
-	if len(batch) == 0 {
-		return nil // all of them wait for acts of the same users
-	}
 	for _, a := range batch {
+		a.sent = true
 		g.busy[a.user] = struct{}{}
 	}
 	g.flying++
-	g.work.Add(1)
 	return batch
+}
+
+// due tells whether an act need not wait for company any more. If it must, it is
+// looked at again in time. The caller holds mu.
+func (g *group) due(a *act) bool {
+	left := waitMost - time.Since(a.since)
+	if g.flying == 0 || left <= 0 {
+		return true
+	}
+	g.arm(left)
+	return false
 }
 
 // arm looks at what waits again after a while. The caller holds mu.
@@ -167,58 +179,59 @@ func (g *group) arm(after time.Duration) {
 
 // run sends acts, answers their callers and starts what waited meanwhile.
 func (g *group) run(batch []*act) {
-	defer g.work.Done()
 	// In one order everywhere, so that two instances cannot wait for each other;
 	// acts of one user stay in theirs.
 	slices.SortStableFunc(batch, func(a, b *act) int { return strings.Compare(a.user, b.user) })
-	g.send(batch)
+	_ = g.send(context.Background(), batch) // each act has its own
 	g.mu.Lock()
 	g.flying--
 	for _, a := range batch {
 		delete(g.busy, a.user)
 	}
 	following := g.next()
+	g.landed.Broadcast()
 	g.mu.Unlock()
 	for _, a := range batch {
 		close(a.done)
 	}
 	if following != nil {
-		go g.run(following) // work counts it since next
+		go g.run(following) // close waits for it
 	}
 }
 
-// send runs acts together or, when one of them breaks the statement, each alone.
-func (g *group) send(batch []*act) {
-	ctx := context.Background()
-	err := g.together(ctx, batch)
-	if err == nil {
-		return
+// send runs acts together. When one of them breaks the statement, each half goes
+// by itself and so on, until the guilty one is alone: it fails, and no other with
+// it. When the database is away nobody knows what was done, and all fail.
+func (g *group) send(ctx context.Context, batch []*act) (err error) {
+	if err = g.together(ctx, batch); noPartition(err) && len(batch) == 1 {
+		if err = g.db.makePartition(ctx, batch[0].at); err == nil {
+			err = g.together(ctx, batch)
+		}
 	}
-	if len(batch) == 1 || away(err) || lostRace(err) {
+	if err == nil {
+		return nil
+	}
+	if len(batch) == 1 || gone(err) {
 		for _, a := range batch {
 			a.err = err
 		}
+		return err
 	}
-	if away(err) {
-		return
+	half := len(batch) / 2
+	if err = g.send(ctx, batch[:half]); !gone(err) {
+		return g.send(ctx, batch[half:])
 	}
-	for i := range batch {
-		g.alone(ctx, batch[i])
+	for _, a := range batch[half:] {
+		a.err = err
 	}
+	return err
 }
 
-// alone runs one act by itself. A month that has no partition yet gets one.
-func (g *group) alone(ctx context.Context, a *act) {
-	one := []*act{a}
-	a.err = g.together(ctx, one)
-	if noPartition(a.err) {
-		if a.err = g.db.makePartition(ctx, a.at); a.err == nil {
-			a.err = g.together(ctx, one)
-		}
-	}
-}
+// gone tells whether an error means that another statement would not do better now.
+func gone(err error) bool { return fault.Is(err, fault.Unavailable) }
 
-// together runs acts in one statement, again if it lost against another one.
+// together runs acts in one statement, again if it lost against another one, or if
+// the line turned out to be cut before anything was said.
 func (g *group) together(ctx context.Context, batch []*act) error {
 	for try := 1; ; try++ {
 		err := borrow(ctx, g.db.pool, func(ctx context.Context, c *pgx.Conn) error { return call(ctx, c, batch) })
@@ -227,7 +240,7 @@ func (g *group) together(ctx context.Context, batch []*act) error {
 			g.acts.Add(int64(len(batch)))
 			return nil
 		}
-		if !lostRace(err) || try == groupTry {
+		if try == groupTries || !lostRace(err) && !pgconn.SafeToRetry(err) {
 			return err
 		}
 		time.Sleep(rand.N(time.Duration(try) * 2 * time.Millisecond)) //nolint:gosec // spacing, not a secret
@@ -248,7 +261,7 @@ func call(ctx context.Context, c *pgx.Conn, batch []*act) error {
 		requests[i], runs[i], models[i], outcomes[i] = a.request, a.run, a.model, a.outcome
 		leasts[i], mosts[i], inputs[i], outputs[i], times[i] = a.least, a.most, a.input, a.output, cut(a.at)
 	}
-	rows, err := c.Query(ctx, `SELECT result, coalesce(amount, 0), coalesce(holder, '') FROM onemind.acts_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+	rows, err := c.Query(ctx, `SELECT result, coalesce(amount, 0), coalesce(holder, ''), coalesce(receipt, '') FROM onemind.acts_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
 		kinds, refs, users, owners, leasts, mosts, bodies, requests, runs, models, outcomes, inputs, outputs, times)
 	if err != nil {
 		return err
@@ -256,7 +269,8 @@ func call(ctx context.Context, c *pgx.Conn, batch []*act) error {
 	defer rows.Close()
 	i := 0
 	for ; rows.Next() && i < n; i++ {
-		if err := rows.Scan(&batch[i].result, &batch[i].amount, &batch[i].holder); err != nil {
+		a := batch[i]
+		if err := rows.Scan(&a.result, &a.amount, &a.holder, &a.receipt); err != nil {
 			return fmt.Errorf("read an outcome: %w", err)
 		}
 	}
@@ -273,18 +287,8 @@ func call(ctx context.Context, c *pgx.Conn, batch []*act) error {
 // close lets the acts under way and those that wait end; later ones are refused.
 func (g *group) close() {
 	g.mu.Lock()
-	g.closed = true
-	g.mu.Unlock()
-	for {
-		g.work.Wait()
-		g.mu.Lock()
-		batch := g.next()
-		left := len(g.waiting)
-		g.mu.Unlock()
-		if batch != nil {
-			g.run(batch)
-		} else if left == 0 {
-			return
-		}
+	defer g.mu.Unlock()
+	for g.closed = true; g.flying > 0; {
+		g.landed.Wait()
 	}
 }

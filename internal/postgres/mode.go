@@ -80,7 +80,7 @@ func selfTest(ctx context.Context, setting string, pool *pgxpool.Pool) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &mixed), errors.As(err, &pg) && pg.Severity == "ERROR":
-		return fmt.Errorf("%s: answers of connections get mixed up in mode %s (%s); remove default_query_exec_mode from it",
+		return fmt.Errorf("%s: answers of connections get mixed up in mode %s (%w); remove default_query_exec_mode from it",
 			setting, modeName(pool.Config().ConnConfig.DefaultQueryExecMode), root(err))
 	default:
 		return refused(setting, pool.Config().ConnString(), err)
