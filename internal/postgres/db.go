@@ -23,7 +23,7 @@ import (
 // Deadlines. They are the client's: a server that is stopped cannot keep its own.
 const (
 	connectWithin = 2 * time.Second
-	acquireWithin = 300 * time.Millisecond // then 503: waiting longer would only add to the crowd
+	acquireWithin = 300 * time.Millisecond // of a full pool, then 503: waiting longer would only add to the crowd
 	actWithin     = 5 * time.Second
 	openWithin    = 15 * time.Second
 )
@@ -195,11 +195,14 @@ func (db *DB) Stats() Stats {
 	return Stats{Acquired: s.AcquiredConns(), Idle: s.IdleConns(), Max: s.MaxConns(), Waits: s.EmptyAcquireCount()}
 }
 
-// acquire takes a connection out of a pool, and does not wait for one for long.
+// acquire takes a connection out of a pool. It does not wait long for one that
+// others use, but as long as it may take for one that is being made: to a far or
+// busy server that is several round trips.
 func acquire(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Conn, error) {
-	waiting, cancel := context.WithTimeout(ctx, acquireWithin)
-	defer cancel()
-	conn, err := pool.Acquire(waiting)
+	conn, err := acquireIn(ctx, pool, acquireWithin)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && pool.Stat().ConstructingConns() > 0 {
+		conn, err = acquireIn(ctx, pool, connectWithin)
+	}
 	switch {
 	case err == nil:
 		return conn, nil
@@ -210,6 +213,12 @@ func acquire(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Conn, error) {
 	default:
 		return nil, unavailable(err)
 	}
+}
+
+func acquireIn(ctx context.Context, pool *pgxpool.Pool, most time.Duration) (*pgxpool.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	return pool.Acquire(ctx)
 }
 
 // borrow runs fn on one connection of a pool. What goes wrong with the database,
