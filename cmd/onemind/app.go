@@ -20,6 +20,7 @@ import (
 	"onemind/internal/llm/count"
 	"onemind/internal/llm/openai"
 	"onemind/internal/llm/sim"
+	"onemind/internal/llm/wire"
 	"onemind/internal/replay"
 	"onemind/internal/secret"
 )
@@ -114,8 +115,8 @@ func assemble(b *books, started time.Time) (*app, error) {
 	b.together.app = a
 	counter := count.New()
 	dialects := llm.Registry{
-		"openai": openai.New(openai.Options{UserAgent: "OneMind/" + version}),
-		"demo":   openai.New(openai.Options{Transport: sim.Transport(sim.Demo())}),
+		"openai": openai.New(wire.New(wire.Options{UserAgent: "OneMind/" + version})),
+		"demo":   openai.New(wire.New(wire.Options{Transport: sim.Transport(sim.Demo())})),
 	}
 	a.engine = gateway.New(b.catalog, b.stores.limits, b.ledger, dialects, gateway.Options{Owner: b.together.boot, Counter: counter, Observe: a.observe})
 	a.hub = replay.NewHub(b.stores.replay)

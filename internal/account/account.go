@@ -57,6 +57,7 @@ type Limits struct {
 	RequestsPerMinuteProvider *int64 `json:"requests_per_minute_per_provider,omitempty"`
 	ConcurrentAnswers         *int64 `json:"concurrent_answers,omitempty"`
 	TokensPerMinute           *int64 `json:"tokens_per_minute,omitempty"`
+	CreditsPerDay             *int64 `json:"credits_per_day_nano_usd,omitempty"` // nano-dollars in one day (UTC)
 }
 
 // Session is one signed-in device. Hash is the SHA-256 of its token in hex.
@@ -79,6 +80,9 @@ type Key struct {
 	Hash      string
 	CreatedAt time.Time
 	UsedAt    time.Time // zero: never
+
+	CreditsPerDay int64 // nano-dollars it may spend in one day (UTC); 0: no cap of its own
+	ResponseCache bool  // its repeated requests are answered from the response cache
 }
 
 // Filter narrows a list of users.

@@ -41,7 +41,9 @@ type Provider struct {
 	Keyless        bool     `json:"keyless,omitempty"`     // works without a key
 	Enabled        bool     `json:"enabled"`
 	AllowPrivate   bool     `json:"allow_private_address"`
-	MaxConcurrency int      `json:"max_concurrency"` // 0: no bound
+	MaxConcurrency int      `json:"max_concurrency"` // answers at once; 0: no bound
+	MaxWaiting     int      `json:"max_waiting"`     // answers that may wait for a place; 0: the default, 20 per place
+	MaxWaitMS      int64    `json:"max_wait_ms"`     // how long one waits at most; 0: the default, 30 s
 	Timeouts       Timeouts `json:"timeouts"`
 }
 
@@ -74,6 +76,8 @@ type Model struct {
 	MaxOutput     int64     `json:"max_output_tokens"`
 	Capabilities  []string  `json:"capabilities"`
 	Aliases       []string  `json:"aliases,omitempty"`
+	Substitutes   []string  `json:"substitutes,omitempty"` // ids of models that may answer when this one cannot, in order
+	RetiresOn     string    `json:"retires_on,omitempty"`  // day the provider takes it away, such as 2027-03-31; empty: not announced
 	Rules         llm.Rules `json:"parameter_rules"`
 	Prices        []Price   `json:"prices"` // every version, oldest first; immutable once stored
 }
@@ -98,6 +102,7 @@ type Plan struct {
 	ConcurrentAnswers         int64        `json:"concurrent_answers"`
 	TokensPerMinute           int64        `json:"tokens_per_minute"`
 	CreditsPerDay             money.Amount `json:"credits_per_day_nano_usd"`
+	ResponseCache             bool         `json:"response_cache,omitempty"` // answer repeated requests from the response cache
 	Models                    []string     `json:"models,omitempty"`
 }
 

@@ -125,7 +125,7 @@ func TestTarget(t *testing.T) {
 	if to := route(t, s.Catalog, "deepseek-flash").Target(); to.Timeouts.FirstToken != 2*time.Minute {
 		t.Errorf("target %+v", to)
 	}
-	if r := route(t, s.Catalog, "gpt-6-luna"); r.Capabilities != llm.Streaming|llm.Images|llm.JSON|llm.Reasoning {
+	if r := route(t, s.Catalog, "gpt-6-luna"); r.Capabilities != llm.Streaming|llm.Vision|llm.JSON|llm.Reasoning {
 		t.Errorf("capabilities %v", r.Capabilities.Names())
 	}
 }

@@ -20,6 +20,9 @@ var (
 	ErrNoHold = fault.New(fault.NotFound, "hold_unknown", "There is no such hold.")
 	// ErrNoReceipt reports a receipt that does not exist or is another user's.
 	ErrNoReceipt = fault.New(fault.NotFound, "receipt_unknown", "There is no such receipt.")
+	// ErrDayCap reports a hold that would pass a daily cap. Trying again makes
+	// sense after midnight UTC.
+	ErrDayCap = fault.New(fault.Limited, "daily_cap_reached", "The daily spending cap is reached. It starts anew at midnight UTC.")
 	// ErrReused reports a reference that was used for another act before.
 	ErrReused = fault.New(fault.Conflict, "reference_reused", "This idempotency key was used for a different request.")
 )
@@ -42,6 +45,9 @@ type Hold struct {
 	AtMost   money.Amount // the worst case; the hold takes min(AtMost, available)
 	Terms    []byte       // JSON of Terms: what a stranger needs to settle it
 	At       time.Time
+	Key      string       // id of the API key that spends, if one does
+	DayCap   money.Amount // what the user may spend in one day (UTC), holds included; 0 means no cap
+	KeyCap   money.Amount // the same for the key
 	Amount   money.Amount // what was really set aside; filled in by the store
 	Progress int64        // output tokens known to be delivered; filled in by the store
 }
@@ -126,6 +132,45 @@ type Receipt struct {
 	FirstTokenMS int64        `json:"first_token_ms"`
 	TotalMS      int64        `json:"total_ms"`
 	Error        string       `json:"error,omitempty"` // stable code
+
+	Operation  string      `json:"operation,omitempty"`  // empty: chat
+	Key        string      `json:"key,omitempty"`        // id of the API key that was used
+	Cached     bool        `json:"cached,omitempty"`     // served from the response cache: free
+	QueueMS    int64       `json:"queue_ms,omitempty"`   // waited for a place at providers
+	Attempts   []Attempt   `json:"attempts,omitempty"`   // in order; the last one made the answer or its error
+	Parameters []Parameter `json:"parameters,omitempty"` // what was sent otherwise than asked
+}
+
+// Attempt is one call to a provider for an answer.
+type Attempt struct {
+	Model    string `json:"model"`
+	Provider string `json:"provider"`
+	Key      int    `json:"key,omitempty"` // which of the provider's keys, from 1; 0 if it needs none
+	Outcome  string `json:"outcome"`       // "ok", "stopped", or the failure's stable code such as "provider_timeout"
+	Status   int    `json:"status,omitempty"`
+	StartMS  int64  `json:"start_ms"` // since the answer's start
+	TookMS   int64  `json:"took_ms"`
+	// Detail is the provider's own words. It is for operators: Public leaves it out.
+	Detail string `json:"detail,omitempty"`
+}
+
+// Parameter is a parameter of the request that was sent otherwise than asked.
+type Parameter struct {
+	Name  string `json:"name"`
+	Asked string `json:"asked,omitempty"` // JSON
+	Sent  string `json:"sent,omitempty"`  // JSON
+	Rule  string `json:"rule"`
+}
+
+// Public is the receipt as its user sees it: without what providers said to us.
+func (r Receipt) Public() Receipt {
+	attempts := make([]Attempt, len(r.Attempts))
+	for i, a := range r.Attempts {
+		a.Detail = ""
+		attempts[i] = a
+	}
+	r.Attempts = attempts
+	return r
 }
 
 // Page asks for a part of a list, newest first.

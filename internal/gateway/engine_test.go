@@ -18,6 +18,7 @@ import (
 	"onemind/internal/llm/count"
 	"onemind/internal/llm/openai"
 	"onemind/internal/llm/sim"
+	"onemind/internal/llm/wire"
 	"onemind/internal/memory"
 	"onemind/internal/money"
 	"onemind/internal/secret"
@@ -76,7 +77,7 @@ func newBench(t *testing.T, script func(*sim.Request) sim.Script) *bench {
 		t.Fatal(err)
 	}
 	ledger := credit.NewLedger(db, nil, func(string) {})
-	engine := gateway.New(c, memory.NewLimiter(), ledger, llm.Registry{"openai": openai.New(openai.Options{})},
+	engine := gateway.New(c, memory.NewLimiter(), ledger, llm.Registry{"openai": openai.New(wire.New(wire.Options{}))},
 		gateway.Options{Owner: "boot", Counter: count.New()})
 	return &bench{engine, ledger, upstream, db}
 }
@@ -297,7 +298,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"unknown model", with("u1", "nothing", func(*gateway.Call) {}), fault.NotFound},
 		{"not in the plan", with("u2", "plain", func(c *gateway.Call) { c.Plan.Models = []string{"dear"} }), fault.Forbidden},
-		{"cannot do images", with("u3", "plain", func(c *gateway.Call) { c.Request.Needs = llm.Images }), fault.Invalid},
+		{"cannot do images", with("u3", "plain", func(c *gateway.Call) { c.Request.Needs = llm.Vision }), fault.Invalid},
 		{"longer than the window", with("u4", "plain", func(c *gateway.Call) { c.Request.InputTokens = 10_000_000 }), fault.TooLarge},
 		{"no credits", with("u5", "plain", func(c *gateway.Call) { c.User = "nobody" }), fault.Short},
 		{"bound below the question", with("u6", "plain", func(c *gateway.Call) { c.MaxCost = 1 }), fault.Unprocessable},

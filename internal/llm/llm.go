@@ -14,10 +14,13 @@ import (
 	"time"
 )
 
-// Request is one validated chat request. A dialect reads Body and the fields
-// below it; it never changes Body in place.
+// Request is one validated request. A dialect reads Body and the fields below
+// it; it never changes Body in place.
 type Request struct {
-	Body   []byte // OpenAI chat-completions JSON as the caller sent it
+	Body   []byte  // OpenAI chat-completions JSON; of another operation the body as the caller sent it
+	Native *Native // what the caller sent, when it speaks another dialect
+	Op     Operation
+	Type   string // Content-Type of Body when that is no JSON (a multipart form); else empty
 	Model  string // the name the caller asked for
 	Stream bool
 	Usage  bool  // the caller asked for a usage chunk (stream_options.include_usage)
@@ -29,6 +32,31 @@ type Request struct {
 	Needs       Capability // what the request uses
 }
 
+// Native is a request as its caller wrote it. A provider of the same protocol
+// gets it as it stands, so that what only the two of them know survives; every
+// other provider gets the neutral Body made of it.
+type Native struct {
+	Protocol string // "anthropic" or "gemini"
+	Body     []byte
+}
+
+// Operation is what a request asks for. Chat is the zero value.
+type Operation int
+
+// The operations. Only Chat is streamed and crosses dialects.
+const (
+	Chat        Operation = iota
+	Embeddings            // texts to vectors
+	Images                // a prompt to images
+	Transcripts           // speech to text
+)
+
+// String names the operation as receipts do: "chat", "embeddings", "images",
+// "transcriptions".
+func (o Operation) String() string {
+	return [...]string{"chat", "embeddings", "images", "transcriptions"}[o]
+}
+
 // Capability is a set of things a model can do.
 type Capability uint32
 
@@ -36,15 +64,26 @@ type Capability uint32
 const (
 	Streaming Capability = 1 << iota
 	Tools
-	Images
+	Vision
 	JSON
 	Reasoning
 	Documents
 	Audio
+	Embedding  // the model makes embeddings and does not chat
+	Drawing    // the model makes images and does not chat
+	Transcribe // the model writes down speech and does not chat
 )
 
-func capabilityNames() [7]string {
-	return [...]string{"streaming", "tools", "images", "json", "reasoning", "documents", "audio"}
+func capabilityNames() [10]string {
+	return [...]string{"streaming", "tools", "images", "json", "reasoning", "documents", "audio", "embeddings", "image_generation", "transcription"}
+}
+
+// Special is what models have that do one thing only, and no chat.
+const Special = Embedding | Drawing | Transcribe
+
+// Needed is the capability an operation cannot do without; 0 for Chat.
+func (o Operation) Needed() Capability {
+	return [...]Capability{0, Embedding, Drawing, Transcribe}[o]
 }
 
 // ParseCapability gives the capability of a name, or false.
@@ -115,6 +154,30 @@ type Rules struct {
 	// Set holds extra top-level members with JSON values, sent unless the caller
 	// names them.
 	Set map[string]string `json:"set,omitempty" yaml:"set,omitempty"`
+	// Clamp bounds numeric parameters: a value outside is sent as the nearest
+	// bound, and the receipt says so.
+	Clamp map[string]Range `json:"clamp,omitempty" yaml:"clamp,omitempty"`
+	// Reasoning says how the model takes reasoning_effort: "" as that word (OpenAI) or
+	// not at all, "budget" as a number of tokens, "effort" or "level" as a word of the
+	// dialect's own.
+	Reasoning string `json:"reasoning,omitempty" yaml:"reasoning,omitempty"`
+	// CancelBills is set for models whose provider bills the whole answer even
+	// when the connection is closed in the middle.
+	CancelBills bool `json:"cancel_bills,omitempty" yaml:"cancel_bills,omitempty"`
+}
+
+// Range is the values a parameter may have, both ends included.
+type Range struct {
+	Min float64 `json:"min" yaml:"min"`
+	Max float64 `json:"max" yaml:"max"`
+}
+
+// Change is a parameter that was not sent as the caller wrote it.
+type Change struct {
+	Name  string `json:"name"`
+	Asked string `json:"asked,omitempty"` // JSON; empty when the caller did not name it
+	Sent  string `json:"sent,omitempty"`  // JSON; empty when it was left out
+	Rule  string `json:"rule"`            // what changed it, such as "clamp", "drop", "set", "hold", "dialect"
 }
 
 // Timeouts bound the waits of one call.
@@ -135,6 +198,10 @@ type Event struct {
 	Usage     bool   // Data carries a usage object
 	Choices   int    // entries in choices; a pure usage chunk has 0
 	More      bool   // further events are already here: flushing can wait
+
+	// Native is the event's type when Data is in the caller's own dialect and not
+	// neutral: the provider speaks it too. Choices is 0 then.
+	Native string
 }
 
 // Usage is what a provider says one call used. The classes never overlap:
@@ -150,6 +217,19 @@ type Result struct {
 	Finish string // the (first) finish_reason
 	Usage  *Usage // nil when the provider reported none
 	Text   string // of a call that was not streamed: its text, only when Usage is nil
+	Native bool   // Body is in the caller's own dialect
+	Type   string // Content-Type of Body when it is no JSON
+	Images int64  // images in the answer, for those that are paid by the piece
+
+	Changes []Change // what was sent otherwise than asked
+}
+
+// Ending is what a dialect says when an answer is over and settled.
+type Ending struct {
+	Finish  string // OpenAI's word: stop, length, tool_calls, content_filter
+	Usage   Usage
+	Receipt []byte // JSON, for the member "onemind"
+	Capped  bool   // we ended the stream at its hold: the provider's own end never came
 }
 
 // Provider speaks to one kind of engine. Stream sends the request and calls

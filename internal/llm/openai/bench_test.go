@@ -10,6 +10,7 @@ import (
 
 	"onemind/internal/llm"
 	"onemind/internal/llm/openai"
+	"onemind/internal/llm/wire"
 )
 
 const (
@@ -30,7 +31,7 @@ func (c canned) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func BenchmarkCallOwn(b *testing.B) {
-	c := openai.New(openai.Options{Transport: canned{"application/json", benchBody}})
+	c := openai.New(wire.New(wire.Options{Transport: canned{"application/json", benchBody}}))
 	req := request(false, "")
 	b.ReportAllocs()
 	for b.Loop() {
@@ -42,7 +43,7 @@ func BenchmarkCallOwn(b *testing.B) {
 
 // One operation is a stream of 1,000 events.
 func BenchmarkEventOwn(b *testing.B) {
-	c := openai.New(openai.Options{Transport: canned{"text/event-stream", strings.Repeat(benchChunk, 1000) + "data: [DONE]\n\n"}})
+	c := openai.New(wire.New(wire.Options{Transport: canned{"text/event-stream", strings.Repeat(benchChunk, 1000) + "data: [DONE]\n\n"}}))
 	req := request(true, "")
 	b.ReportAllocs()
 	for b.Loop() {
@@ -65,8 +66,9 @@ func fast(kind, body string) http.Handler {
 
 func BenchmarkCallHTTP(b *testing.B) {
 	to := serve(b, fast("application/json", benchBody))
-	c := openai.New(openai.Options{})
-	defer c.Close()
+	w := wire.New(wire.Options{})
+	c := openai.New(w)
+	defer w.Close()
 	req := request(false, "")
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
@@ -100,8 +102,9 @@ func BenchmarkCallFloor(b *testing.B) {
 
 func BenchmarkStreamHTTP(b *testing.B) {
 	to := serve(b, fast("text/event-stream", strings.Repeat(benchChunk, 53)+"data: [DONE]\n\n"))
-	c := openai.New(openai.Options{})
-	defer c.Close()
+	w := wire.New(wire.Options{})
+	c := openai.New(w)
+	defer w.Close()
 	req := request(true, "")
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {

@@ -6,6 +6,7 @@ import (
 
 	"onemind/internal/fault"
 	"onemind/internal/llm"
+	"onemind/internal/llm/scan"
 )
 
 // outbound writes the body a provider gets: the caller's members as they stand,
@@ -25,16 +26,16 @@ func outbound(to *llm.Target, req *llm.Request) ([]byte, error) {
 	}
 	var obfuscation []byte
 	var given []string
-	s := scan(req.Body, clientDepth)
-	if s.peek() != '{' {
+	s := scan.New(req.Body, scan.ClientDepth)
+	if s.Peek() != '{' {
 		return nil, fault.New(fault.Invalid, "invalid_json", "The body has to be a JSON object.")
 	}
-	for ok := s.enter(); ok; {
-		if ok = s.member(); !ok {
+	for ok := s.Enter(); ok; {
+		if ok = s.Member(); !ok {
 			break
 		}
-		name, start := s.name, s.at
-		value := s.value()
+		name, start := s.Name, s.At
+		value := s.Value()
 		if ok = value != nil; !ok || string(value) == "null" {
 			continue
 		}
@@ -45,16 +46,16 @@ func outbound(to *llm.Target, req *llm.Request) ([]byte, error) {
 			}
 			return nil, unsupported(string(name))
 		case options:
-			obfuscation = memberOf(value, "include_obfuscation")
+			obfuscation = scan.Find(value, "include_obfuscation")
 		case kept:
 			if len(to.Rules.Set) > 0 {
 				given = append(given, string(name))
 			}
-			dst = append(append(dst, ','), s.data[start:s.pos]...)
+			dst = append(append(dst, ','), s.Data[start:s.Pos]...)
 		}
 	}
-	if !s.end() {
-		return nil, fault.New(fault.Invalid, "invalid_json", "The body is not valid JSON: %s (byte %d).", s.bad, s.pos)
+	if !s.End() {
+		return nil, fault.New(fault.Invalid, "invalid_json", "The body is not valid JSON: %s (byte %d).", s.Bad, s.Pos)
 	}
 	if req.Stream && !to.Rules.NoStreamOptions {
 		dst = append(dst, `,"stream_options":{"include_usage":true`...)
@@ -122,7 +123,7 @@ func capParameter(to *llm.Target) string {
 func appendSet(dst []byte, to *llm.Target, given []string) []byte {
 	names := make([]string, 0, 8)
 	for name, value := range to.Rules.Set {
-		if !written([]byte(name)) && name != "stream_options" && !slices.Contains(given, name) && valid([]byte(value), clientDepth) {
+		if !written([]byte(name)) && name != "stream_options" && !slices.Contains(given, name) && scan.Valid([]byte(value), scan.ClientDepth) {
 			names = append(names, name)
 		}
 	}
@@ -136,19 +137,4 @@ func appendSet(dst []byte, to *llm.Target, given []string) []byte {
 func appendMember(dst []byte, name string, value []byte) []byte {
 	dst = llm.AppendQuoted(append(dst, ','), name)
 	return append(append(dst, ':'), value...)
-}
-
-// memberOf gives the value of an object's member, nil if it has none.
-func memberOf(object []byte, name string) []byte {
-	s := scan(object, upstreamDepth)
-	if s.peek() != '{' {
-		return nil
-	}
-	for ok := s.enter(); ok && s.member(); {
-		if string(s.name) == name {
-			return s.value()
-		}
-		ok = s.skip()
-	}
-	return nil
 }

@@ -2,6 +2,7 @@ package openai
 
 import (
 	"onemind/internal/llm"
+	"onemind/internal/llm/scan"
 )
 
 // answer is what the chunks of one answer add up to, or its one whole body.
@@ -23,16 +24,16 @@ func (a *answer) read(data []byte, ev *llm.Event) (wrong string) {
 	*ev = llm.Event{Data: data}
 	a.ev = ev
 	finish, usage, hasUsage := a.finish, a.usage, a.hasUsage
-	s := scan(data, upstreamDepth)
-	if s.peek() != '{' {
+	s := scan.New(data, scan.UpstreamDepth)
+	if s.Peek() != '{' {
 		return "not a JSON object"
 	}
 	choices := false
-	for ok := s.enter(); ok; {
-		if ok = s.member(); !ok {
+	for ok := s.Enter(); ok; {
+		if ok = s.Member(); !ok {
 			break
 		}
-		switch string(s.name) {
+		switch string(s.Name) {
 		case "choices":
 			choices = true
 			ok = a.choices(&s)
@@ -41,17 +42,17 @@ func (a *answer) read(data []byte, ev *llm.Event) (wrong string) {
 		case "x_groq": // Groq's way before stream_options
 			ok = a.groq(&s)
 		case "error":
-			if value := s.value(); string(value) != "null" {
+			if value := s.Value(); string(value) != "null" {
 				a.trouble = value
 			}
-			ok = s.bad == ""
+			ok = s.Bad == ""
 		default:
-			ok = s.skip()
+			ok = s.Skip()
 		}
 	}
-	if !s.end() {
+	if !s.End() {
 		a.finish, a.usage, a.hasUsage = finish, usage, hasUsage // half a chunk says nothing
-		return "not valid JSON, " + s.bad
+		return "not valid JSON, " + s.Bad
 	}
 	if !choices && a.whole && a.trouble == nil {
 		return "no choices in it"
@@ -59,69 +60,69 @@ func (a *answer) read(data []byte, ev *llm.Event) (wrong string) {
 	return ""
 }
 
-func (a *answer) readUsage(s *scanner) bool {
+func (a *answer) readUsage(s *scan.Scanner) bool {
 	if u, ok := readUsage(s); ok {
 		a.usage, a.hasUsage, a.ev.Usage = u, true, true
 	}
-	return s.bad == ""
+	return s.Bad == ""
 }
 
-func (a *answer) groq(s *scanner) bool {
-	if s.peek() != '{' {
-		return s.skip()
+func (a *answer) groq(s *scan.Scanner) bool {
+	if s.Peek() != '{' {
+		return s.Skip()
 	}
-	for ok := s.enter(); ok; {
-		if ok = s.member(); !ok {
+	for ok := s.Enter(); ok; {
+		if ok = s.Member(); !ok {
 			break
 		}
-		if string(s.name) != "usage" {
-			ok = s.skip()
+		if string(s.Name) != "usage" {
+			ok = s.Skip()
 		} else if u, has := readUsage(s); has {
 			a.usage, a.hasUsage = u, true
 		}
 	}
-	return s.bad == ""
+	return s.Bad == ""
 }
 
-func (a *answer) choices(s *scanner) bool {
-	if s.peek() != '[' {
-		return s.skip()
+func (a *answer) choices(s *scan.Scanner) bool {
+	if s.Peek() != '[' {
+		return s.Skip()
 	}
-	for ok := s.enter(); ok; {
-		if ok = s.element(); ok {
+	for ok := s.Enter(); ok; {
+		if ok = s.Element(); ok {
 			a.ev.Choices++
 			ok = a.choice(s)
 		}
 	}
-	return s.bad == ""
+	return s.Bad == ""
 }
 
-func (a *answer) choice(s *scanner) bool {
-	if s.peek() != '{' {
-		return s.skip()
+func (a *answer) choice(s *scan.Scanner) bool {
+	if s.Peek() != '{' {
+		return s.Skip()
 	}
-	for ok := s.enter(); ok; {
-		if ok = s.member(); !ok {
+	for ok := s.Enter(); ok; {
+		if ok = s.Member(); !ok {
 			break
 		}
-		switch string(s.name) {
+		switch string(s.Name) {
 		case "delta", "message":
 			ok = a.delta(s)
 		case "finish_reason":
 			ok = a.finished(s)
 		default:
-			ok = s.skip()
+			ok = s.Skip()
 		}
 	}
-	return s.bad == ""
+	return s.Bad == ""
 }
 
 // finished reads a finish reason. Providers that send "" or null mean none yet.
-func (a *answer) finished(s *scanner) bool {
-	if s.peek() != '"' {
-		return s.skip()
+func (a *answer) finished(s *scan.Scanner) bool {
+	if s.Peek() != '"' {
+		return s.Skip()
 	}
-	raw, ok := s.text()
+	raw, ok := s.Text()
 	if ok && len(raw) > 0 && (a.ev.Finish == "" || a.ev.Choices == 1) {
 		a.ev.Finish = finish(raw)
 		if a.finish == "" {
@@ -149,18 +150,18 @@ func finish(raw []byte) string {
 }
 
 // delta reads what one choice adds.
-func (a *answer) delta(s *scanner) bool {
-	if s.peek() != '{' {
-		return s.skip()
+func (a *answer) delta(s *scan.Scanner) bool {
+	if s.Peek() != '{' {
+		return s.Skip()
 	}
 	var content, reasoning []byte
-	for ok := s.enter(); ok; {
-		if ok = s.member(); !ok {
+	for ok := s.Enter(); ok; {
+		if ok = s.Member(); !ok {
 			break
 		}
-		switch string(s.name) {
+		switch string(s.Name) {
 		case "content":
-			if s.peek() == '[' {
+			if s.Peek() == '[' {
 				ok = parts(s, &content, &reasoning)
 			} else {
 				ok = text(s, &content)
@@ -174,7 +175,7 @@ func (a *answer) delta(s *scanner) bool {
 		case "function_call":
 			ok = a.call(s)
 		default:
-			ok = s.skip()
+			ok = s.Skip()
 		}
 	}
 	a.ev.Output += len(content) + len(reasoning)
@@ -184,15 +185,15 @@ func (a *answer) delta(s *scanner) bool {
 	if a.keep {
 		a.text = append(append(a.text, reasoning...), content...)
 	}
-	return s.bad == ""
+	return s.Bad == ""
 }
 
 // text reads a string that is not empty into to; anything else is passed.
-func text(s *scanner, to *[]byte) bool {
-	if s.peek() != '"' {
-		return s.skip()
+func text(s *scan.Scanner, to *[]byte) bool {
+	if s.Peek() != '"' {
+		return s.Skip()
 	}
-	raw, ok := s.text()
+	raw, ok := s.Text()
 	if len(raw) > 0 {
 		*to = raw
 	}
@@ -201,37 +202,37 @@ func text(s *scanner, to *[]byte) bool {
 
 // parts reads a content that is a list, as Mistral's reasoning models send it:
 // [{"type":"thinking","thinking":[{"type":"text","text":"..."}]},{"type":"text","text":"..."}].
-func parts(s *scanner, content, reasoning *[]byte) bool {
-	for ok := s.enter(); ok; {
-		if ok = s.element(); !ok {
+func parts(s *scan.Scanner, content, reasoning *[]byte) bool {
+	for ok := s.Enter(); ok; {
+		if ok = s.Element(); !ok {
 			break
 		}
-		if s.peek() != '{' {
-			ok = s.skip()
+		if s.Peek() != '{' {
+			ok = s.Skip()
 			continue
 		}
-		for ok = s.enter(); ok; {
-			if ok = s.member(); !ok {
+		for ok = s.Enter(); ok; {
+			if ok = s.Member(); !ok {
 				break
 			}
 			switch {
-			case string(s.name) == "text":
+			case string(s.Name) == "text":
 				ok = text(s, content)
-			case string(s.name) == "thinking" && s.peek() == '[':
+			case string(s.Name) == "thinking" && s.Peek() == '[':
 				ok = parts(s, reasoning, reasoning)
-			case string(s.name) == "thinking":
+			case string(s.Name) == "thinking":
 				ok = text(s, reasoning)
 			default:
-				ok = s.skip()
+				ok = s.Skip()
 			}
 		}
-		ok = s.bad == ""
+		ok = s.Bad == ""
 	}
-	return s.bad == ""
+	return s.Bad == ""
 }
 
 // count adds a string's length to the output.
-func (a *answer) count(s *scanner) bool {
+func (a *answer) count(s *scan.Scanner) bool {
 	var raw []byte
 	ok := text(s, &raw)
 	a.ev.Output += len(raw)
@@ -241,49 +242,49 @@ func (a *answer) count(s *scanner) bool {
 	return ok
 }
 
-func (a *answer) calls(s *scanner) bool {
-	if s.peek() != '[' {
-		return s.skip()
+func (a *answer) calls(s *scan.Scanner) bool {
+	if s.Peek() != '[' {
+		return s.Skip()
 	}
-	for ok := s.enter(); ok; {
-		if ok = s.element(); !ok {
+	for ok := s.Enter(); ok; {
+		if ok = s.Element(); !ok {
 			break
 		}
-		if s.peek() != '{' {
-			ok = s.skip()
+		if s.Peek() != '{' {
+			ok = s.Skip()
 			continue
 		}
-		for ok = s.enter(); ok; {
-			if ok = s.member(); !ok {
+		for ok = s.Enter(); ok; {
+			if ok = s.Member(); !ok {
 				break
 			}
-			switch string(s.name) {
+			switch string(s.Name) {
 			case "function", "custom":
 				ok = a.call(s)
 			default:
-				ok = s.skip()
+				ok = s.Skip()
 			}
 		}
-		ok = s.bad == ""
+		ok = s.Bad == ""
 	}
-	return s.bad == ""
+	return s.Bad == ""
 }
 
 // call counts a function's name and arguments.
-func (a *answer) call(s *scanner) bool {
-	if s.peek() != '{' {
-		return s.skip()
+func (a *answer) call(s *scan.Scanner) bool {
+	if s.Peek() != '{' {
+		return s.Skip()
 	}
-	for ok := s.enter(); ok; {
-		if ok = s.member(); !ok {
+	for ok := s.Enter(); ok; {
+		if ok = s.Member(); !ok {
 			break
 		}
-		switch string(s.name) {
+		switch string(s.Name) {
 		case "name", "arguments", "input":
 			ok = a.count(s)
 		default:
-			ok = s.skip()
+			ok = s.Skip()
 		}
 	}
-	return s.bad == ""
+	return s.Bad == ""
 }

@@ -113,7 +113,6 @@ func FuzzEvent(f *testing.F) {
 		if !json.Valid(said) || used != nil && !json.Valid(used) {
 			t.Fatalf("%q became %q and %q", data, said, used)
 		}
-		_ = complaintOf(data).failure(400, &llm.Target{})
 	})
 }
 

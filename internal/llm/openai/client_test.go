@@ -17,6 +17,7 @@ import (
 	"onemind/internal/llm"
 	"onemind/internal/llm/openai"
 	"onemind/internal/llm/sim"
+	"onemind/internal/llm/wire"
 )
 
 // server starts a scripted upstream on a real socket; the model "m" follows the script.
@@ -96,8 +97,9 @@ func TestStream(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, to := server(t, script)
-			c := openai.New(openai.Options{UserAgent: "test"})
-			defer c.Close()
+			w := wire.New(wire.Options{UserAgent: "test"})
+			c := openai.New(w)
+			defer w.Close()
 			var h heard
 			result, err := c.Stream(t.Context(), to, request(true, ""), h.emit)
 			if err != nil {
@@ -118,8 +120,9 @@ func TestStream(t *testing.T) {
 }
 
 func TestWhole(t *testing.T) {
-	c := openai.New(openai.Options{})
-	defer c.Close()
+	w := wire.New(wire.Options{})
+	c := openai.New(w)
+	defer w.Close()
 	_, to := server(t, sim.Script{Reasoning: "Let me see.", Cached: 1})
 	result, err := c.Stream(t.Context(), to, request(false, ""), nil)
 	if err != nil || !strings.Contains(string(result.Body), sixteen) || result.Finish != "stop" || result.Usage == nil || result.Text != "" {
@@ -137,8 +140,9 @@ func TestWhole(t *testing.T) {
 
 func TestToolCallsInFragments(t *testing.T) {
 	_, to := server(t, sim.Script{Calls: []sim.Call{{Name: "weather", Arguments: `{"city":"Zürich"}`}, {Name: "time", Arguments: `{}`}}})
-	c := openai.New(openai.Options{})
-	defer c.Close()
+	w := wire.New(wire.Options{})
+	c := openai.New(w)
+	defer w.Close()
 	var h heard
 	result, err := c.Stream(t.Context(), to, request(true, ""), h.emit)
 	if err != nil || h.text != "" || h.output < len(`weather{"city":"Zürich"}time{}`) || result.Finish != "tool_calls" {
@@ -175,8 +179,9 @@ func TestBrokenStreams(t *testing.T) {
 			t.Parallel()
 			tt.script.Usage = sim.EveryChunk
 			_, to := server(t, tt.script)
-			c := openai.New(openai.Options{})
-			defer c.Close()
+			w := wire.New(wire.Options{})
+			c := openai.New(w)
+			defer w.Close()
 			var h heard
 			result, err := c.Stream(t.Context(), to, request(true, ""), h.emit)
 			if got := class(t, err); got != tt.want || tt.events >= 0 && h.events != tt.events {
@@ -192,18 +197,20 @@ func TestBrokenStreams(t *testing.T) {
 func TestBrokenBodies(t *testing.T) {
 	for _, script := range []sim.Script{{Break: sim.Cut, After: 50}, {Status: 200, Body: `[]`}, {Status: 200, Body: `{"choices":[]}`}, {Status: 200, Body: "data: x\n\n", Type: "text/event-stream"}} {
 		_, to := server(t, script)
-		c := openai.New(openai.Options{})
+		w := wire.New(wire.Options{})
+		c := openai.New(w)
 		if _, err := c.Stream(t.Context(), to, request(false, ""), nil); class(t, err) != llm.Broken {
 			t.Errorf("%+v: %v", script, err)
 		}
-		c.Close()
+		w.Close()
 	}
 }
 
 func TestRateLimited(t *testing.T) {
 	_, to := server(t, sim.Script{Status: 429, RetryAfter: "17", Body: `{"error":{"message":"key sk-secret is limited","code":"rate_limit_exceeded"}}`})
-	c := openai.New(openai.Options{})
-	defer c.Close()
+	w := wire.New(wire.Options{})
+	c := openai.New(w)
+	defer w.Close()
 	_, err := c.Stream(t.Context(), to, request(true, ""), nil)
 	var f *llm.Failure
 	if !errors.As(err, &f) || f.Class != llm.RateLimited || f.Status != 429 || f.Retry != 17*time.Second || f.Text != "key [secret] is limited" {
@@ -213,8 +220,9 @@ func TestRateLimited(t *testing.T) {
 
 // Keep-alive bytes before the answer, and bytes that are no UTF-8 within it.
 func TestOddBytes(t *testing.T) {
-	c := openai.New(openai.Options{})
-	defer c.Close()
+	w := wire.New(wire.Options{})
+	c := openai.New(w)
+	defer w.Close()
 	to := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, "\n\n  \n{\"choices\":[{\"message\":{\"content\":\"a\xffb\"},\"finish_reason\":\"stop\"}]}\n")
@@ -252,7 +260,7 @@ func TestTimeouts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := sim.New(sim.Options{Choose: func(*sim.Request) sim.Script { return tt.script }})
-				c := openai.New(openai.Options{Transport: sim.Transport(s)})
+				c := openai.New(wire.New(wire.Options{Transport: sim.Transport(s)}))
 				to := llm.Target{BaseURL: "http://sim/v1", Cap: 9, Timeouts: llm.Timeouts{FirstToken: 30 * time.Second, Idle: time.Minute}}
 				var h heard
 				began := time.Now()
@@ -278,7 +286,7 @@ func TestTimeouts(t *testing.T) {
 func TestSlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sim.New(sim.Options{})
-		c := openai.New(openai.Options{Transport: sim.Transport(s)})
+		c := openai.New(wire.New(wire.Options{Transport: sim.Transport(s)}))
 		to := llm.Target{BaseURL: "http://sim/v1", Timeouts: llm.Timeouts{FirstToken: time.Second, Idle: time.Second}}
 		var h heard
 		_, err := c.Stream(t.Context(), to, request(true, ""), func(e *llm.Event) error {
@@ -305,8 +313,9 @@ func TestCancelled(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			s, to := server(t, tt.script)
-			c := openai.New(openai.Options{})
-			defer c.Close()
+			w := wire.New(wire.Options{})
+			c := openai.New(w)
+			defer w.Close()
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			go func() {
@@ -321,8 +330,9 @@ func TestCancelled(t *testing.T) {
 	}
 	t.Run("by the reader", func(t *testing.T) {
 		s, to := server(t, sim.Script{Break: sim.Stall, After: 3})
-		c := openai.New(openai.Options{})
-		defer c.Close()
+		w := wire.New(wire.Options{})
+		c := openai.New(w)
+		defer w.Close()
 		stop := errors.New("enough")
 		if _, err := c.Stream(t.Context(), to, request(true, ""), func(*llm.Event) error { return stop }); err != stop {
 			t.Error(err)
@@ -341,8 +351,9 @@ func gone(t *testing.T, s *sim.Server) {
 }
 
 func TestUnreachable(t *testing.T) {
-	c := openai.New(openai.Options{})
-	defer c.Close()
+	w := wire.New(wire.Options{})
+	c := openai.New(w)
+	defer w.Close()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -385,8 +396,9 @@ func TestConnectionsAreKept(t *testing.T) {
 	}
 	up.Start()
 	defer up.Close()
-	c := openai.New(openai.Options{})
-	defer c.Close()
+	w := wire.New(wire.Options{})
+	c := openai.New(w)
+	defer w.Close()
 	to := llm.Target{BaseURL: up.URL, Cap: 5, AllowPrivate: true}
 	for i := range 20 {
 		if _, err := c.Stream(t.Context(), to, request(i%2 == 0, ""), func(*llm.Event) error { return nil }); err != nil {
@@ -410,8 +422,9 @@ func TestConnectionsAreKept(t *testing.T) {
 func TestConcurrent(t *testing.T) {
 	s := sim.New(sim.Options{Choose: func(r *sim.Request) sim.Script { return sim.Script{Text: strings.Repeat(r.Model+" ", 50)} }})
 	to := serve(t, s)
-	c := openai.New(openai.Options{})
-	defer c.Close()
+	w := wire.New(wire.Options{})
+	c := openai.New(w)
+	defer w.Close()
 	var callers sync.WaitGroup
 	for i := range 64 {
 		callers.Go(func() {
@@ -445,8 +458,9 @@ func TestLongStream(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, "data: [DONE]\n\n")
 	}))
-	c := openai.New(openai.Options{})
-	defer c.Close()
+	w := wire.New(wire.Options{})
+	c := openai.New(w)
+	defer w.Close()
 	events := 0
 	allocs := testing.AllocsPerRun(1, func() {
 		if _, err := c.Stream(t.Context(), to, request(true, ""), func(e *llm.Event) error { events++; return nil }); err != nil {

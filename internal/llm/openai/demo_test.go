@@ -9,6 +9,7 @@ import (
 	"onemind/internal/llm"
 	"onemind/internal/llm/openai"
 	"onemind/internal/llm/sim"
+	"onemind/internal/llm/wire"
 )
 
 // The demo engine is a provider like any other: what a caller sends to /v1
@@ -19,7 +20,7 @@ func TestDemoEngine(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := openai.New(openai.Options{Transport: sim.Transport(sim.Demo())})
+		c := openai.New(wire.New(wire.Options{Transport: sim.Transport(sim.Demo())}))
 		to := llm.Target{BaseURL: "http://demo/v1", Upstream: "demo", Cap: 40}
 		var h heard
 		result, err := c.Stream(t.Context(), to, &req.Request, func(e *llm.Event) error {
@@ -37,8 +38,9 @@ func TestDemoEngine(t *testing.T) {
 
 func BenchmarkSimStream(b *testing.B) {
 	_, to := server(b, sim.Script{Pieces: 50})
-	c := openai.New(openai.Options{})
-	defer c.Close()
+	w := wire.New(wire.Options{})
+	c := openai.New(w)
+	defer w.Close()
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := c.Stream(b.Context(), to, request(true, ""), func(*llm.Event) error { return nil }); err != nil {

@@ -54,6 +54,9 @@ func plain(raw []byte) int {
 	return n
 }
 
+// A byte of 1 and the top bit, in each of eight bytes.
+const ones, tops = 0x0101010101010101, 0x8080808080808080
+
 // between marks the top bit of the bytes of low, all below 0x80, that are from
 // first to last.
 func between(low uint64, first, last uint64) uint64 {

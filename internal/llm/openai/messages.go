@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"onemind/internal/llm"
+	"onemind/internal/llm/scan"
 )
 
 // readMessages reads the conversation.
@@ -14,7 +15,7 @@ func (p *parser) readMessages() bool {
 	n := 0
 	var m message // one for all: it is on the heap
 	for ok := p.into("messages", '['); ok; n++ {
-		if ok = p.s.element(); !ok {
+		if ok = p.s.Element(); !ok {
 			break
 		}
 		if n == maxMessages {
@@ -50,11 +51,11 @@ func (m *message) path(member string) string {
 }
 
 func (m *message) read() bool {
-	if m.s.peek() != '{' {
+	if m.s.Peek() != '{' {
 		return m.wrongType(m.path(""), "an object")
 	}
-	for ok := m.s.enter(); ok; {
-		if ok = m.s.member(); ok {
+	for ok := m.s.Enter(); ok; {
+		if ok = m.s.Member(); ok {
 			ok = m.member()
 		}
 	}
@@ -62,7 +63,7 @@ func (m *message) read() bool {
 }
 
 func (m *message) member() bool {
-	name := m.s.name
+	name := m.s.Name
 	switch string(name) {
 	case "role":
 		if m.hasRole {
@@ -79,28 +80,28 @@ func (m *message) member() bool {
 		return m.readCalls()
 	case "tool_call_id":
 		m.answers = true
-		return m.s.null() || m.weighed("tool_call_id")
+		return m.s.Null() || m.weighed("tool_call_id")
 	case "name", "refusal":
-		return m.s.null() || m.weighed(string(name))
+		return m.s.Null() || m.weighed(string(name))
 	case "audio":
-		if m.s.null() { // SDKs send an assistant's message back as they got it
+		if m.s.Null() { // SDKs send an assistant's message back as they got it
 			return true
 		}
 		return m.refuse(m.path("audio"), "unsupported_parameter", "is not supported here.")
 	case "function_call":
-		m.calls = m.s.peek() != 'n'
+		m.calls = m.s.Peek() != 'n'
 	}
 	return m.passed(string(name))
 }
 
 // weighed reads a string of the message.
 func (m *message) weighed(member string) bool {
-	if m.s.peek() != '"' {
+	if m.s.Peek() != '"' {
 		return m.wrongType(m.path(member), "a string")
 	}
-	raw, ok := m.s.text()
+	raw, ok := m.s.Text()
 	m.weight.text(raw)
-	if ok && m.s.nul {
+	if ok && m.s.Nul {
 		return m.refuse(m.path(member), "invalid_value", `holds a null character (\u0000).`)
 	}
 	return ok
@@ -109,18 +110,18 @@ func (m *message) weighed(member string) bool {
 // passed weighs a member that only the provider understands, such as
 // reasoning_content or cache_control.
 func (m *message) passed(member string) bool {
-	m.weight.text(m.s.value())
-	if m.s.nul {
+	m.weight.text(m.s.Value())
+	if m.s.Nul {
 		return m.refuse(m.path(clip(member)), "invalid_value", `holds a null character (\u0000).`)
 	}
-	return m.s.bad == ""
+	return m.s.Bad == ""
 }
 
 func (m *message) readRole() bool {
-	if m.s.peek() != '"' {
+	if m.s.Peek() != '"' {
 		return m.wrongType(m.path("role"), "a string")
 	}
-	raw, ok := m.s.text()
+	raw, ok := m.s.Text()
 	if !ok {
 		return false
 	}
@@ -151,18 +152,18 @@ func (m *message) complete() bool {
 }
 
 func (m *message) readContent() bool {
-	switch m.s.peek() {
+	switch m.s.Peek() {
 	case 'n':
 		m.nothing = true
-		return m.s.null()
+		return m.s.Null()
 	case '"':
 		m.content = true
 		return m.weighed("content")
 	case '[':
 		m.content = true
 		n := 0
-		for ok := m.s.enter(); ok; n++ {
-			if ok = m.s.element(); !ok {
+		for ok := m.s.Enter(); ok; n++ {
+			if ok = m.s.Element(); !ok {
 				break
 			}
 			part := part{message: m, number: n}
@@ -177,18 +178,18 @@ func (m *message) readContent() bool {
 }
 
 func (m *message) readCalls() bool {
-	if m.s.null() {
+	if m.s.Null() {
 		return true
 	}
-	if m.s.peek() != '[' {
+	if m.s.Peek() != '[' {
 		return m.wrongType(m.path("tool_calls"), "an array")
 	}
-	for ok := m.s.enter(); ok; {
-		if ok = m.s.element(); !ok {
+	for ok := m.s.Enter(); ok; {
+		if ok = m.s.Element(); !ok {
 			break
 		}
 		m.calls = true
-		if m.s.peek() != '{' {
+		if m.s.Peek() != '{' {
 			return m.wrongType(m.path("tool_calls"), "an array of objects")
 		}
 		m.weight.whole += perMessage
@@ -214,16 +215,16 @@ func (p *part) path(member string) string {
 }
 
 func (p *part) read() bool {
-	if p.s.peek() != '{' {
+	if p.s.Peek() != '{' {
 		return p.wrongType(p.path(""), "an object")
 	}
-	var payload scanner // stands at the value of the member named as the type
+	var payload scan.Scanner // stands at the value of the member named as the type
 	var named string
-	for ok := p.s.enter(); ok; {
-		if ok = p.s.member(); !ok {
+	for ok := p.s.Enter(); ok; {
+		if ok = p.s.Member(); !ok {
 			break
 		}
-		switch name := string(p.s.name); name {
+		switch name := string(p.s.Name); name {
 		case "type":
 			ok = p.text(p.path("type"), &p.kind)
 		case "text", "image_url", "input_audio", "file", "refusal":
@@ -231,13 +232,13 @@ func (p *part) read() bool {
 				return p.refuse(p.path(name), "invalid_value", "does not belong here: a part has one content.")
 			}
 			named, payload = name, p.s
-			ok = p.s.skip()
+			ok = p.s.Skip()
 		default: // such as cache_control
-			p.weight.text(p.s.value())
-			ok = p.s.bad == ""
+			p.weight.text(p.s.Value())
+			ok = p.s.Bad == ""
 		}
 	}
-	if p.s.nul {
+	if p.s.Nul {
 		return p.refuse(p.path(named), "invalid_value", `holds a null character (\u0000).`)
 	}
 	if !p.done() {
@@ -272,7 +273,7 @@ func (p *part) known(named string) bool {
 func (p *part) payload() bool {
 	switch p.kind {
 	case "image_url":
-		p.req.Needs |= llm.Images
+		p.req.Needs |= llm.Vision
 		return p.image()
 	case "input_audio":
 		p.req.Needs |= llm.Audio
@@ -341,22 +342,22 @@ func (p *part) file() bool {
 
 // fields gives each string of the part's object to check; required ones have to be there.
 func (p *part) fields(object string, check func(name string, raw []byte) bool, required ...string) bool {
-	if p.s.peek() != '{' {
+	if p.s.Peek() != '{' {
 		return p.wrongType(p.path(object), "an object")
 	}
 	var found []string
-	for ok := p.s.enter(); ok; {
-		if ok = p.s.member(); !ok {
+	for ok := p.s.Enter(); ok; {
+		if ok = p.s.Member(); !ok {
 			break
 		}
-		name := string(p.s.name)
-		if p.s.peek() != '"' {
-			if p.s.null() {
+		name := string(p.s.Name)
+		if p.s.Peek() != '"' {
+			if p.s.Null() {
 				continue
 			}
 			return p.wrongType(p.path(object+"."+clip(name)), "a string")
 		}
-		raw, good := p.s.text()
+		raw, good := p.s.Text()
 		ok = good && check(name, raw)
 		found = append(found, name)
 	}

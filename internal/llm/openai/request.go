@@ -7,6 +7,7 @@ import (
 
 	"onemind/internal/fault"
 	"onemind/internal/llm"
+	"onemind/internal/llm/scan"
 )
 
 // Request is a validated call of /v1/chat/completions: what every provider
@@ -39,26 +40,26 @@ func Parse(body []byte) (Request, error) {
 	if !utf8.Valid(body) {
 		return Request{}, fault.New(fault.Invalid, "invalid_json", "The body is not valid UTF-8.")
 	}
-	p := parser{s: scan(body, clientDepth)}
+	p := parser{s: scan.New(body, scan.ClientDepth)}
 	p.req.Body, p.req.N = body, 1
-	if p.s.peek() != '{' {
-		if p.s.skip() && p.s.end() {
+	if p.s.Peek() != '{' {
+		if p.s.Skip() && p.s.End() {
 			return Request{}, fault.New(fault.Invalid, "invalid_type", "The body has to be a JSON object.")
 		}
 		return Request{}, p.broken()
 	}
-	for ok := p.s.enter(); ok; {
-		if ok = p.s.member(); ok {
+	for ok := p.s.Enter(); ok; {
+		if ok = p.s.Member(); ok {
 			ok = p.top()
 		}
 	}
-	if p.err == nil && p.s.end() {
+	if p.err == nil && p.s.End() {
 		p.across()
 	}
 	if p.err != nil {
 		return Request{}, p.err
 	}
-	if p.s.bad != "" {
+	if p.s.Bad != "" {
 		return Request{}, p.broken()
 	}
 	p.req.InputTokens = p.weight.tokens()
@@ -68,7 +69,7 @@ func Parse(body []byte) (Request, error) {
 // parser holds what the members of one request add up to. Its check methods
 // read one value each; the first thing wrong ends up in err.
 type parser struct {
-	s      scanner
+	s      scan.Scanner
 	req    Request
 	err    *fault.Error
 	weight weight
@@ -82,16 +83,16 @@ type parser struct {
 
 // broken is the error of a body that is no JSON.
 func (p *parser) broken() error {
-	what := p.s.bad
-	if p.s.pos >= len(p.s.data) && !strings.HasPrefix(what, "more") {
+	what := p.s.Bad
+	if p.s.Pos >= len(p.s.Data) && !strings.HasPrefix(what, "more") {
 		what = "it ends too early"
 	}
-	return fault.New(fault.Invalid, "invalid_json", "The body is not valid JSON: %s (byte %d).", what, p.s.pos)
+	return fault.New(fault.Invalid, "invalid_json", "The body is not valid JSON: %s (byte %d).", what, p.s.Pos)
 }
 
 // refuse notes that a parameter breaks a rule, unless something did before.
 func (p *parser) refuse(path, code, format string, args ...any) bool {
-	if p.err == nil && p.s.bad == "" {
+	if p.err == nil && p.s.Bad == "" {
 		p.err = fault.New(fault.Invalid, code, "%s", "'"+path+"' "+fmt.Sprintf(format, args...))
 		p.err.Field = path
 	}
@@ -144,10 +145,10 @@ const (
 
 // top reads one member of the request.
 func (p *parser) top() bool {
-	id, name := param(p.s.name)
+	id, name := param(p.s.Name)
 	if id == paramUnknown {
-		name = string(p.s.name)
-		if p.s.skip() {
+		name = string(p.s.Name)
+		if p.s.Skip() {
 			p.refuse(clip(name), "unknown_parameter", "is not a parameter of chat completions.")
 		}
 		return false
@@ -157,11 +158,11 @@ func (p *parser) top() bool {
 	}
 	p.seen |= 1 << id
 	// SDKs send null for what was not set. A message list or a model cannot be unset.
-	if id != paramMessages && id != paramModel && p.s.peek() == 'n' {
-		return p.s.skip()
+	if id != paramMessages && id != paramModel && p.s.Peek() == 'n' {
+		return p.s.Skip()
 	}
 	ok := p.param(id, name)
-	if p.s.nul {
+	if p.s.Nul {
 		return p.refuse(name, "invalid_value", `holds a null character (\u0000).`)
 	}
 	return ok && p.err == nil

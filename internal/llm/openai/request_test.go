@@ -117,7 +117,7 @@ func TestParseReads(t *testing.T) {
 	if r.Model != "gpt-4o" || !r.Stream || !r.Usage || r.Cap != 77 || r.N != 3 || r.MaxCost != "0.070" || strings.Join(r.Fallbacks, " ") != "b c" || !r.Resumable || r.User != "Zoë" {
 		t.Errorf("%+v", r)
 	}
-	if want := llm.Tools | llm.JSON | llm.Images | llm.Audio | llm.Documents; r.Needs != want {
+	if want := llm.Tools | llm.JSON | llm.Vision | llm.Audio | llm.Documents; r.Needs != want {
 		t.Errorf("needs %v, want %v", r.Needs.Names(), want.Names())
 	}
 }

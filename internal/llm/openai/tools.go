@@ -11,7 +11,7 @@ import (
 func (p *parser) tools(name string) bool {
 	n := 0
 	for ok := p.into(name, '['); ok; n++ {
-		if ok = p.s.element(); !ok {
+		if ok = p.s.Element(); !ok {
 			break
 		}
 		if n == maxTools {
@@ -34,18 +34,18 @@ func (p *parser) tool(path string) bool {
 	var kind, name string
 	function := false
 	for ok := p.into(path, '{'); ok; {
-		if ok = p.s.member(); !ok {
+		if ok = p.s.Member(); !ok {
 			break
 		}
-		switch member := string(p.s.name); member {
+		switch member := string(p.s.Name); member {
 		case "type":
 			ok = p.text(path+".type", &kind)
 		case "function", "custom":
 			function = true
 			ok = p.named(path+"."+member, &name)
 		default:
-			p.weight.text(p.s.value())
-			ok = p.s.bad == ""
+			p.weight.text(p.s.Value())
+			ok = p.s.Bad == ""
 		}
 	}
 	switch {
@@ -63,21 +63,21 @@ func (p *parser) tool(path string) bool {
 
 // named reads an object that needs a name, and weighs all of it.
 func (p *parser) named(path string, name *string) bool {
-	start := p.s.pos
+	start := p.s.Pos
 	for ok := p.into(path, '{'); ok; {
-		if ok = p.s.member(); !ok {
+		if ok = p.s.Member(); !ok {
 			break
 		}
-		if string(p.s.name) == "name" {
+		if string(p.s.Name) == "name" {
 			ok = p.text(path+".name", name)
 		} else {
-			ok = p.s.skip()
+			ok = p.s.Skip()
 		}
 	}
 	if !p.done() {
 		return false
 	}
-	p.weight.text(p.s.data[start:p.s.pos])
+	p.weight.text(p.s.Data[start:p.s.Pos])
 	p.weight.whole += perTool
 	if *name == "" {
 		return p.refuse(path+".name", "missing_required_parameter", "is missing.")
@@ -89,7 +89,7 @@ func (p *parser) named(path string, name *string) bool {
 func (p *parser) functions() bool {
 	n := 0
 	for ok := p.into("functions", '['); ok; n++ {
-		if ok = p.s.element(); !ok {
+		if ok = p.s.Element(); !ok {
 			break
 		}
 		if n == maxTools {
@@ -104,12 +104,12 @@ func (p *parser) functions() bool {
 
 // choice reads tool_choice and function_call: a word or an object.
 func (p *parser) choice(path string) bool {
-	if p.s.peek() == '{' {
+	if p.s.Peek() == '{' {
 		p.choosing = true
-		p.weight.text(p.s.value())
-		return p.s.bad == ""
+		p.weight.text(p.s.Value())
+		return p.s.Bad == ""
 	}
-	if p.s.peek() != '"' {
+	if p.s.Peek() != '"' {
 		return p.wrongType(path, "a string or an object")
 	}
 	p.choosing = true
@@ -120,18 +120,18 @@ func (p *parser) responseFormat() bool {
 	var kind, name string
 	schema := false
 	for ok := p.into("response_format", '{'); ok; {
-		if ok = p.s.member(); !ok {
+		if ok = p.s.Member(); !ok {
 			break
 		}
-		switch string(p.s.name) {
+		switch string(p.s.Name) {
 		case "type":
 			ok = p.text("response_format.type", &kind)
 		case "json_schema":
 			schema = true
 			ok = p.named("response_format.json_schema", &name)
 		default:
-			p.weight.text(p.s.value())
-			ok = p.s.bad == ""
+			p.weight.text(p.s.Value())
+			ok = p.s.Bad == ""
 		}
 	}
 	if !p.done() {

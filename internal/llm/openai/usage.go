@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"onemind/internal/llm"
+	"onemind/internal/llm/scan"
 )
 
 // reported is what a usage object says, before its classes are made disjoint.
@@ -17,23 +18,23 @@ const maxTokenCount = 1 << 40
 // readUsage reads a usage object. It reports false for null, for what is no
 // object, and for one that is all zeros, which some providers send with every
 // chunk before they know better: that is no report, and not a free answer.
-func readUsage(s *scanner) (llm.Usage, bool) {
-	if s.peek() != '{' {
-		s.skip()
+func readUsage(s *scan.Scanner) (llm.Usage, bool) {
+	if s.Peek() != '{' {
+		s.Skip()
 		return llm.Usage{}, false
 	}
 	var r reported
-	for ok := s.enter(); ok; {
-		if ok = s.member(); ok {
+	for ok := s.Enter(); ok; {
+		if ok = s.Member(); ok {
 			ok = r.member(s)
 		}
 	}
 	u := r.disjoint()
-	return u, s.bad == "" && u != llm.Usage{}
+	return u, s.Bad == "" && u != llm.Usage{}
 }
 
-func (r *reported) member(s *scanner) bool {
-	switch string(s.name) {
+func (r *reported) member(s *scan.Scanner) bool {
+	switch string(s.Name) {
 	case "prompt_tokens":
 		return count(s, &r.prompt)
 	case "completion_tokens":
@@ -47,18 +48,18 @@ func (r *reported) member(s *scanner) bool {
 	case "prompt_tokens_details", "completion_tokens_details":
 		return r.details(s)
 	}
-	return s.skip()
+	return s.Skip()
 }
 
-func (r *reported) details(s *scanner) bool {
-	if s.peek() != '{' {
-		return s.skip()
+func (r *reported) details(s *scan.Scanner) bool {
+	if s.Peek() != '{' {
+		return s.Skip()
 	}
-	for ok := s.enter(); ok; {
-		if ok = s.member(); !ok {
+	for ok := s.Enter(); ok; {
+		if ok = s.Member(); !ok {
 			break
 		}
-		switch string(s.name) {
+		switch string(s.Name) {
 		case "cached_tokens":
 			ok = count(s, &r.cached)
 		case "cache_write_tokens", "cache_creation_tokens": // OpenRouter; LiteLLM
@@ -66,20 +67,20 @@ func (r *reported) details(s *scanner) bool {
 		case "reasoning_tokens":
 			ok = count(s, &r.reasoning)
 		default:
-			ok = s.skip()
+			ok = s.Skip()
 		}
 	}
-	return s.bad == ""
+	return s.Bad == ""
 }
 
 // count reads a number of tokens, the larger one if it is said twice. What is
 // no number counts nothing.
-func count(s *scanner, to *int64) bool {
-	c := s.peek()
+func count(s *scan.Scanner, to *int64) bool {
+	c := s.Peek()
 	if c != '-' && (c < '0' || c > '9') {
-		return s.skip()
+		return s.Skip()
 	}
-	raw, ok := s.number()
+	raw, ok := s.Number()
 	if !ok {
 		return false
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"onemind/internal/llm"
+	"onemind/internal/llm/scan"
 )
 
 // The readers of single values. Each refuses what is not of its type or range
@@ -14,7 +15,7 @@ import (
 // wrongType refuses a value for its type, in OpenAI's words.
 func (p *parser) wrongType(path, want string) bool {
 	got := "a number"
-	switch p.s.peek() {
+	switch p.s.Peek() {
 	case '"':
 		got = "a string"
 	case '{':
@@ -26,7 +27,7 @@ func (p *parser) wrongType(path, want string) bool {
 	case 'n':
 		got = "null"
 	}
-	if !p.s.skip() { // not JSON at all: that is the better complaint
+	if !p.s.Skip() { // not JSON at all: that is the better complaint
 		return false
 	}
 	return p.refuse(path, "invalid_type", "has the wrong type: expected %s, but got %s.", want, got)
@@ -34,10 +35,10 @@ func (p *parser) wrongType(path, want string) bool {
 
 // number reads a number from low to high.
 func (p *parser) number(path string, low, high float64) bool {
-	if c := p.s.peek(); c != '-' && (c < '0' || c > '9') {
+	if c := p.s.Peek(); c != '-' && (c < '0' || c > '9') {
 		return p.wrongType(path, "a number")
 	}
-	raw, ok := p.s.number()
+	raw, ok := p.s.Number()
 	if !ok {
 		return false
 	}
@@ -49,10 +50,10 @@ func (p *parser) number(path string, low, high float64) bool {
 
 // integer reads a whole number from low to high.
 func (p *parser) integer(path string, low, high int64, to *int64) bool {
-	if c := p.s.peek(); c != '-' && (c < '0' || c > '9') {
+	if c := p.s.Peek(); c != '-' && (c < '0' || c > '9') {
 		return p.wrongType(path, "an integer")
 	}
-	raw, ok := p.s.number()
+	raw, ok := p.s.Number()
 	if !ok {
 		return false
 	}
@@ -71,23 +72,23 @@ func (p *parser) integer(path string, low, high int64, to *int64) bool {
 
 // boolean reads true or false.
 func (p *parser) boolean(path string, to *bool) bool {
-	c := p.s.peek()
+	c := p.s.Peek()
 	if c != 't' && c != 'f' {
 		return p.wrongType(path, "a boolean")
 	}
 	if to != nil {
 		*to = c == 't'
 	}
-	return p.s.skip()
+	return p.s.Skip()
 }
 
 // raw reads a string and gives it escaped; ok is false if there is none.
 func (p *parser) raw(path string) ([]byte, bool) {
-	if p.s.peek() != '"' {
+	if p.s.Peek() != '"' {
 		return nil, p.wrongType(path, "a string")
 	}
-	raw, ok := p.s.text()
-	if ok && p.s.nul {
+	raw, ok := p.s.Text()
+	if ok && p.s.Nul {
 		return nil, p.refuse(path, "invalid_value", `holds a null character (\u0000).`)
 	}
 	return raw, ok
@@ -118,17 +119,17 @@ func (p *parser) oneOf(path string, words ...string) bool {
 
 // object passes an object of any content; the provider may count it as input.
 func (p *parser) object(path string) bool {
-	if p.s.peek() != '{' {
+	if p.s.Peek() != '{' {
 		return p.wrongType(path, "an object")
 	}
-	p.weight.text(p.s.value())
-	return p.s.bad == ""
+	p.weight.text(p.s.Value())
+	return p.s.Bad == ""
 }
 
 // into steps into an object or, with '[', an array.
 func (p *parser) into(path string, opening byte) bool {
-	if p.s.peek() == opening {
-		return p.s.enter()
+	if p.s.Peek() == opening {
+		return p.s.Enter()
 	}
 	if opening == '[' {
 		return p.wrongType(path, "an array")
@@ -137,7 +138,7 @@ func (p *parser) into(path string, opening byte) bool {
 }
 
 // done reports whether an object or an array was read to its end.
-func (p *parser) done() bool { return p.err == nil && p.s.bad == "" }
+func (p *parser) done() bool { return p.err == nil && p.s.Bad == "" }
 
 // model reads the name of a model.
 func (p *parser) model(path string, to *string) bool {
@@ -153,32 +154,32 @@ func (p *parser) model(path string, to *string) bool {
 func (p *parser) streamOptions() bool {
 	p.options = true
 	for ok := p.into("stream_options", '{'); ok; {
-		if ok = p.s.member(); !ok {
+		if ok = p.s.Member(); !ok {
 			break
 		}
-		switch string(p.s.name) {
+		switch string(p.s.Name) {
 		case "include_usage":
-			ok = p.s.null() || p.boolean("stream_options.include_usage", &p.req.Usage)
+			ok = p.s.Null() || p.boolean("stream_options.include_usage", &p.req.Usage)
 		case "include_obfuscation":
-			ok = p.s.null() || p.boolean("stream_options.include_obfuscation", nil)
+			ok = p.s.Null() || p.boolean("stream_options.include_obfuscation", nil)
 		default:
-			path := "stream_options." + clip(string(p.s.name))
-			ok = p.s.skip() && p.refuse(path, "unknown_parameter", "is not a parameter of chat completions.")
+			path := "stream_options." + clip(string(p.s.Name))
+			ok = p.s.Skip() && p.refuse(path, "unknown_parameter", "is not a parameter of chat completions.")
 		}
 	}
 	return p.done()
 }
 
 func (p *parser) stop() bool {
-	if p.s.peek() == '"' {
+	if p.s.Peek() == '"' {
 		return p.text("stop", nil)
 	}
-	if p.s.peek() != '[' {
+	if p.s.Peek() != '[' {
 		return p.wrongType("stop", "a string or an array of strings")
 	}
 	n := 0
-	for ok := p.s.enter(); ok; n++ {
-		if ok = p.s.element(); !ok {
+	for ok := p.s.Enter(); ok; n++ {
+		if ok = p.s.Element(); !ok {
 			break
 		}
 		if n == maxStops {
@@ -191,8 +192,8 @@ func (p *parser) stop() bool {
 
 func (p *parser) logitBias() bool {
 	for ok := p.into("logit_bias", '{'); ok; {
-		if ok = p.s.member(); ok {
-			ok = p.number("logit_bias."+clip(string(p.s.name)), -100, 100)
+		if ok = p.s.Member(); ok {
+			ok = p.number("logit_bias."+clip(string(p.s.Name)), -100, 100)
 		}
 	}
 	return p.done()
@@ -201,7 +202,7 @@ func (p *parser) logitBias() bool {
 func (p *parser) modalities() bool {
 	n := 0
 	for ok := p.into("modalities", '['); ok; n++ {
-		if ok = p.s.element(); !ok {
+		if ok = p.s.Element(); !ok {
 			break
 		}
 		var kind string
@@ -223,7 +224,7 @@ func (p *parser) extension(id int, name string) bool {
 		return p.maxCost()
 	}
 	for ok := p.into(name, '['); ok; {
-		if ok = p.s.element(); !ok {
+		if ok = p.s.Element(); !ok {
 			break
 		}
 		n := len(p.req.Fallbacks)
@@ -241,20 +242,20 @@ func (p *parser) extension(id int, name string) bool {
 func (p *parser) maxCost() bool {
 	raw := []byte(nil)
 	ok := false
-	switch c := p.s.peek(); {
+	switch c := p.s.Peek(); {
 	case c == '"':
-		raw, ok = p.s.text()
+		raw, ok = p.s.Text()
 	case c == '-' || '0' <= c && c <= '9':
-		raw, ok = p.s.number()
+		raw, ok = p.s.Number()
 	default:
 		return p.wrongType("max_cost", "a number or a decimal string")
 	}
 	if !ok {
 		return false
 	}
-	whole := digits(raw, 0)
+	whole := scan.Digits(raw, 0)
 	rest := raw[whole:]
-	if len(raw) > 32 || whole == 0 || len(rest) > 0 && (rest[0] != '.' || digits(rest, 1) != len(rest)-1 || len(rest) == 1) || len(bytes.Trim(raw, "0.")) == 0 {
+	if len(raw) > 32 || whole == 0 || len(rest) > 0 && (rest[0] != '.' || scan.Digits(rest, 1) != len(rest)-1 || len(rest) == 1) || len(bytes.Trim(raw, "0.")) == 0 {
 		return p.refuse("max_cost", "invalid_value", "has to be an amount of dollars above 0, such as 0.05, but is %s.", clip(string(raw)))
 	}
 	p.req.MaxCost = string(raw)

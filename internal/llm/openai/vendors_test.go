@@ -12,6 +12,7 @@ import (
 	"onemind/internal/llm"
 	"onemind/internal/llm/openai"
 	"onemind/internal/llm/sim"
+	"onemind/internal/llm/wire"
 )
 
 // Streams as the vendors document them, shortened.
@@ -106,7 +107,7 @@ func (h halves) RoundTrip(*http.Request) (*http.Response, error) {
 
 func hear(first, second string) (heard, llm.Result, error) {
 	var h heard
-	result, err := openai.New(openai.Options{Transport: halves{first, second}}).Stream(context.Background(), llm.Target{BaseURL: "http://x"}, request(true, ""), h.emit)
+	result, err := openai.New(wire.New(wire.Options{Transport: halves{first, second}})).Stream(context.Background(), llm.Target{BaseURL: "http://x"}, request(true, ""), h.emit)
 	return h, result, err
 }
 
@@ -141,7 +142,7 @@ func TestHTTP2(t *testing.T) {
 	up.EnableHTTP2 = true
 	up.StartTLS()
 	defer up.Close()
-	c := openai.New(openai.Options{Transport: up.Client().Transport})
+	c := openai.New(wire.New(wire.Options{Transport: up.Client().Transport}))
 	to := llm.Target{BaseURL: up.URL, Upstream: "plain", Cap: 99}
 	var h heard
 	if _, err := c.Stream(t.Context(), to, request(true, ""), h.emit); err != nil || h.text != sixteen {

@@ -2,47 +2,29 @@ package openai
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
-	"io"
-	"net/http"
 	"strconv"
-	"unicode/utf8"
 
 	"onemind/internal/llm"
+	"onemind/internal/llm/scan"
 )
-
-const (
-	maxBody  = 64 << 20 // bytes of a whole answer
-	readWhen = 1 << 20  // a length that is believed before the bytes are here
-)
-
-var errLongBody = errors.New("the answer is larger than 64 MiB")
 
 // whole reads an answer that came as one body. When the caller asked for a
 // stream it is turned into one.
-func (k *call) whole(resp *http.Response) (llm.Result, error) {
-	body, err := readBody(resp)
+func (k *call) whole() (llm.Result, error) {
+	body, err := k.Body()
 	if err != nil {
-		if ended := k.ended(); ended != nil {
-			return llm.Result{}, ended
-		}
-		return llm.Result{}, &llm.Failure{Class: llm.Broken, Text: "The provider's answer was cut.", Err: fmt.Errorf("read the answer: %w", err)}
-	}
-	k.watch.rest()
-	if body = bytes.TrimSpace(body); !utf8.Valid(body) { // some send blank lines to keep the connection
-		body = bytes.ToValidUTF8(body, []byte("\uFFFD"))
+		return llm.Result{}, err
 	}
 	var ev llm.Event
 	a := answer{whole: true, keep: true}
 	if wrong := a.read(body, &ev); wrong != "" {
-		return llm.Result{}, k.broken("The provider's answer cannot be read: %s", wrong)
+		return llm.Result{}, k.Broken("The provider's answer cannot be read: %s", wrong)
 	}
 	if a.trouble != nil {
-		return llm.Result{}, complaintOf(a.trouble).failure(0, k.to)
+		return llm.Result{}, k.Complaint(a.trouble)
 	}
 	if ev.Choices == 0 {
-		return llm.Result{}, k.broken("The provider's answer cannot be read: no choices in it")
+		return llm.Result{}, k.Broken("The provider's answer cannot be read: no choices in it")
 	}
 	result := llm.Result{Finish: a.finish}
 	if a.hasUsage {
@@ -59,31 +41,6 @@ func (k *call) whole(resp *http.Response) (llm.Result, error) {
 	return result, nil
 }
 
-// readBody reads all of a bounded body, in one piece where its length is known.
-func readBody(resp *http.Response) ([]byte, error) {
-	if resp.ContentLength > maxBody {
-		return nil, errLongBody
-	}
-	size := min(max(resp.ContentLength, 2<<10), readWhen)
-	body := make([]byte, 0, size+1)
-	for {
-		if len(body) == cap(body) {
-			body = append(body, 0)[:len(body)]
-		}
-		n, err := resp.Body.Read(body[len(body):cap(body)])
-		body = body[:len(body)+n]
-		if len(body) > maxBody {
-			return nil, errLongBody
-		}
-		if err == io.EOF {
-			return body, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-}
-
 // replay emits a whole answer as the chunks it could have come in: one with
 // everything that was said, and one with the usage.
 func (k *call) replay(body []byte) error {
@@ -95,7 +52,7 @@ func (k *call) replay(body []byte) error {
 		var ev llm.Event
 		var a answer
 		if wrong := a.read(data, &ev); wrong != "" {
-			return k.broken("The provider's answer cannot be read: %s", wrong)
+			return k.Broken("The provider's answer cannot be read: %s", wrong)
 		}
 		ev.More = used != nil && &data[0] == &said[0]
 		if err := k.emit(&ev); err != nil {
@@ -110,14 +67,14 @@ func (k *call) replay(body []byte) error {
 func chunks(body []byte) (said, used []byte) {
 	head := []byte(`{"object":"chat.completion.chunk"`)
 	var choices, usage []byte
-	s := scan(body, upstreamDepth)
-	s.peek()
-	for ok := s.enter(); ok; {
-		if ok = s.member(); !ok {
+	s := scan.New(body, scan.UpstreamDepth)
+	s.Peek()
+	for ok := s.Enter(); ok; {
+		if ok = s.Member(); !ok {
 			break
 		}
-		start, name := s.at, string(s.name)
-		value := s.value()
+		start, name := s.At, string(s.Name)
+		value := s.Value()
 		switch name {
 		case "object":
 		case "choices":
@@ -125,7 +82,7 @@ func chunks(body []byte) (said, used []byte) {
 		case "usage":
 			usage = value
 		default:
-			head = append(append(head, ','), oneLine(body[start:s.pos])...)
+			head = append(append(head, ','), oneLine(body[start:s.Pos])...)
 		}
 	}
 	said = append(append(bytes.Clone(head), `,"choices":[`...), deltas(choices)...)
@@ -140,16 +97,16 @@ func chunks(body []byte) (said, used []byte) {
 // deltas rewrites choices: a message becomes a delta.
 func deltas(choices []byte) []byte {
 	var dst []byte
-	s := scan(choices, upstreamDepth)
-	s.peek()
-	for ok := s.enter(); ok; {
-		if ok = s.element(); !ok {
+	s := scan.New(choices, scan.UpstreamDepth)
+	s.Peek()
+	for ok := s.Enter(); ok; {
+		if ok = s.Element(); !ok {
 			break
 		}
 		if len(dst) > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendRenamed(dst, s.value(), "message", "delta", indexed)
+		dst = appendRenamed(dst, s.Value(), "message", "delta", indexed)
 	}
 	return dst
 }
@@ -158,19 +115,19 @@ func deltas(choices []byte) []byte {
 func indexed(message []byte) []byte {
 	return appendRenamed(nil, message, "tool_calls", "tool_calls", func(calls []byte) []byte {
 		dst := []byte{'['}
-		s := scan(calls, upstreamDepth)
-		if s.peek() != '[' {
+		s := scan.New(calls, scan.UpstreamDepth)
+		if s.Peek() != '[' {
 			return calls
 		}
-		for ok, n := s.enter(), 0; ok; n++ {
-			if ok = s.element(); !ok {
+		for ok, n := s.Enter(), 0; ok; n++ {
+			if ok = s.Element(); !ok {
 				break
 			}
-			call := s.value()
+			call := s.Value()
 			if n > 0 {
 				dst = append(dst, ',')
 			}
-			if memberOf(call, "index") == nil && len(call) > 2 && call[0] == '{' {
+			if scan.Find(call, "index") == nil && len(call) > 2 && call[0] == '{' {
 				dst = append(strconv.AppendInt(append(dst, `{"index":`...), int64(n), 10), ',')
 				call = call[1:]
 			}
@@ -183,18 +140,18 @@ func indexed(message []byte) []byte {
 // appendRenamed copies an object with one member under another name and with
 // another value.
 func appendRenamed(dst, object []byte, from, to string, change func([]byte) []byte) []byte {
-	s := scan(object, upstreamDepth)
-	if s.peek() != '{' {
+	s := scan.New(object, scan.UpstreamDepth)
+	if s.Peek() != '{' {
 		return append(dst, oneLine(object)...)
 	}
 	dst = append(dst, '{')
 	comma := false
-	for ok := s.enter(); ok; {
-		if ok = s.member(); !ok {
+	for ok := s.Enter(); ok; {
+		if ok = s.Member(); !ok {
 			break
 		}
-		start, hit := s.at, string(s.name) == from
-		value := s.value()
+		start, hit := s.At, string(s.Name) == from
+		value := s.Value()
 		if comma {
 			dst = append(dst, ',')
 		}
@@ -203,7 +160,7 @@ func appendRenamed(dst, object []byte, from, to string, change func([]byte) []by
 			dst = append(append(append(dst, '"'), to...), '"', ':')
 			dst = append(dst, change(value)...)
 		} else {
-			dst = append(dst, oneLine(object[start:s.pos])...)
+			dst = append(dst, oneLine(object[start:s.Pos])...)
 		}
 	}
 	return append(dst, '}')

@@ -1,4 +1,4 @@
-package openai
+package wire
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"onemind/internal/llm"
+	"onemind/internal/llm/scan"
 )
 
 const (
@@ -54,7 +55,7 @@ func complaintOf(body []byte) complaint {
 // read takes what it knows from a JSON value; depth bounds how far it goes down.
 func (c *complaint) read(raw json.RawMessage, depth int) bool {
 	raw = bytes.TrimSpace(raw)
-	if len(raw) == 0 || depth > 4 || !valid(raw, upstreamDepth) {
+	if len(raw) == 0 || depth > 4 || !scan.Valid(raw, scan.UpstreamDepth) {
 		return false
 	}
 	switch raw[0] {

@@ -1,4 +1,4 @@
-package openai
+package wire
 
 import (
 	"net"
@@ -34,13 +34,13 @@ type dialing struct {
 
 // route is what an endpoint is kept under.
 type route struct {
-	base string
+	base, path string
 	dialing
 }
 
-// endpoint finds or makes the endpoint of a target.
-func (c *Client) endpoint(to *llm.Target) (endpoint, error) {
-	key := route{to.BaseURL, dialing{to.Timeouts.Connect, to.AllowPrivate, min(max(to.Concurrency, minIdle), maxIdle)}}
+// endpoint finds or makes the endpoint of a path at a target.
+func (c *Client) endpoint(to *llm.Target, path string) (endpoint, error) {
+	key := route{to.BaseURL, path, dialing{to.Timeouts.Connect, to.AllowPrivate, min(max(to.Concurrency, minIdle), maxIdle)}}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e, ok := c.endpoints[key]; ok {
@@ -50,7 +50,7 @@ func (c *Client) endpoint(to *llm.Target) (endpoint, error) {
 	if base == "" && c.transport != nil {
 		base = "http://engine" // within the process: any name will do
 	}
-	u, err := url.Parse(strings.TrimRight(base, "/") + "/chat/completions")
+	u, err := url.Parse(strings.TrimRight(base, "/") + path)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return endpoint{}, &llm.Failure{Class: llm.Unreachable, Text: "The base URL is not an http or https URL."}
 	}

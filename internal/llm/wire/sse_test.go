@@ -1,4 +1,4 @@
-package openai
+package wire
 
 import (
 	"bytes"
@@ -38,7 +38,7 @@ func events(from io.Reader) (all []string, err error) {
 			return all, err
 		}
 		before, said := string(data), string(data)
-		if r.failure {
+		if r.name == "error" {
 			said = "!" + said
 		}
 		r.peek()

@@ -1,9 +1,11 @@
-package openai
+package wire
 
 import (
 	"bytes"
 	"errors"
 	"io"
+
+	"onemind/internal/llm/scan"
 )
 
 const (
@@ -15,7 +17,7 @@ const (
 var errLongEvent = errors.New("an event is larger than 4 MiB")
 
 // sse reads server-sent events as the WHATWG describes them, split anywhere. Of
-// an event it keeps the data and whether its type is "error". Lines of data are
+// an event it keeps the data and the type. Lines of data are
 // put together with a space instead of a line break: between the tokens of JSON
 // both are the same, and what goes out stays on one line.
 type sse struct {
@@ -29,15 +31,15 @@ type sse struct {
 	begun  bool // the first line was read
 	closed bool // from is at its end
 
-	first   span      // the current event's first line of data
-	lines   int       // how many it has
-	joined  [2][]byte // several of them, by turns: an event's data stays while the next is read
-	turn    int
-	trouble bool // its type is "error"
+	first  span      // the current event's first line of data
+	lines  int       // how many it has
+	joined [2][]byte // several of them, by turns: an event's data stays while the next is read
+	turn   int
+	kind   string // its type
 
-	data    []byte // of the event read last
-	failure bool   // that one's type was "error"
-	ready   bool   // it was read ahead
+	data  []byte // of the event read last
+	name  string // that one's type
+	ready bool   // it was read ahead
 }
 
 // span is a stretch of sse.buf; slices would not survive the buffer's growth.
@@ -84,10 +86,10 @@ func (r *sse) next() ([]byte, error) {
 
 // peek gives the data of the event after that, if all of it is here already.
 func (r *sse) peek() ([]byte, bool) {
-	data, failure := r.data, r.failure
+	data, name := r.data, r.name
 	r.ready = r.ready || r.parse()
 	if !r.ready {
-		r.data, r.failure = data, failure
+		r.data, r.name = data, name
 	}
 	return r.data, r.ready
 }
@@ -159,7 +161,7 @@ func (r *sse) field(line span) bool {
 	case string(text) == "data":
 		return r.add(span{line.to, line.to})
 	case bytes.HasPrefix(text, []byte("event:")):
-		r.trouble = string(bytes.TrimSpace(text[len("event:"):])) == "error"
+		r.kind = eventType(bytes.TrimSpace(text[len("event:"):]))
 	}
 	return false
 }
@@ -173,7 +175,7 @@ func (r *sse) add(line span) bool {
 	}
 	if r.lines == 1 {
 		first := r.buf[r.first.from:r.first.to]
-		if len(text) > 0 && (text[0] == '{' || text[0] == '[') && len(first) > 0 && first[0] == '{' && valid(first, upstreamDepth) {
+		if len(text) > 0 && (text[0] == '{' || text[0] == '[') && len(first) > 0 && first[0] == '{' && scan.Valid(first, scan.UpstreamDepth) {
 			r.dispatch()
 			r.first, r.lines = line, 1
 			return true
@@ -195,9 +197,9 @@ func (r *sse) dispatch() bool {
 		r.data = r.joined[r.turn]
 	}
 	if some {
-		r.failure = r.trouble
+		r.name = r.kind
 	}
-	r.lines, r.trouble = 0, false
+	r.lines, r.kind = 0, ""
 	return some
 }
 
@@ -243,4 +245,17 @@ func (r *sse) move(keep int) {
 	r.pos -= keep
 	r.seek -= keep
 	r.end -= keep
+}
+
+// eventType names an event's type. The usual ones cost no allocation.
+func eventType(name []byte) string {
+	switch string(name) {
+	case "error":
+		return "error"
+	case "content_block_delta":
+		return "content_block_delta"
+	case "message":
+		return "message"
+	}
+	return string(name)
 }

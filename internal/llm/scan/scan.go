@@ -1,4 +1,7 @@
-package openai
+// Package scan reads JSON without decoding it. A gateway passes most of what it
+// reads on: decoding and encoding each event costs more than everything else it
+// does. What the members mean is the dialects' business.
+package scan
 
 import (
 	"bytes"
@@ -12,121 +15,123 @@ import (
 // level costs a stack frame here and at whoever reads it next; a provider's
 // answer may carry a tool's JSON.
 const (
-	clientDepth   = 64
-	upstreamDepth = 256
+	ClientDepth   = 64
+	UpstreamDepth = 256
 )
 
-// scanner pulls its way through JSON without decoding it: callers step into the
+// Scanner pulls its way through JSON without decoding it: callers step into the
 // objects they care about and skip the rest, and every byte that was passed has
 // been held against the grammar. It does not look at UTF-8: whoever needs that
 // asks utf8.Valid about the whole, which is faster than asking per string.
 //
-// The first thing that is wrong stops it: every later call says no, and bad
-// tells what it was, at pos.
-type scanner struct {
-	data  []byte
-	pos   int
+// The first thing that is wrong stops it: every later call says no, and Bad
+// tells what it was, at Pos.
+type Scanner struct {
+	Data  []byte // what is read
+	Pos   int    // where the next thing begins
 	left  int    // levels of nesting that may still be opened
 	first bool   // nothing of the innermost object or array has been read
-	name  []byte // the member's name, unescaped
-	at    int    // where the member begins
-	nul   bool   // a string held \u0000
-	bad   string // what is wrong; empty while all is well
+	Name  []byte // the member's name, unescaped
+	At    int    // where the member begins
+	Nul   bool   // a string held \u0000
+	Bad   string // what is wrong; empty while all is well
 }
 
-func scan(data []byte, depth int) scanner { return scanner{data: data, left: depth} }
+// New returns a Scanner at the start of data that opens depth levels of nesting
+// at most.
+func New(data []byte, depth int) Scanner { return Scanner{Data: data, left: depth} }
 
-// valid reports whether data is exactly one JSON value.
-func valid(data []byte, depth int) bool {
-	s := scan(data, depth)
-	return s.skip() && s.end()
+// Valid reports whether data is exactly one JSON value.
+func Valid(data []byte, depth int) bool {
+	s := New(data, depth)
+	return s.Skip() && s.End()
 }
 
-func (s *scanner) fail(what string) bool {
-	if s.bad == "" {
-		s.bad = what
+func (s *Scanner) fail(what string) bool {
+	if s.Bad == "" {
+		s.Bad = what
 	}
 	return false
 }
 
-// peek gives the first byte of what comes next, 0 at the end of data.
-func (s *scanner) peek() byte {
-	for s.pos < len(s.data) {
-		c := s.data[s.pos]
+// Peek gives the first byte of what comes next, 0 at the end of data.
+func (s *Scanner) Peek() byte {
+	for s.Pos < len(s.Data) {
+		c := s.Data[s.Pos]
 		if c > ' ' || c != ' ' && c != '\n' && c != '\t' && c != '\r' {
 			return c
 		}
-		s.pos++
+		s.Pos++
 	}
 	return 0
 }
 
-// end reports whether nothing but space follows.
-func (s *scanner) end() bool {
-	if s.bad != "" {
+// End reports whether nothing but space follows.
+func (s *Scanner) End() bool {
+	if s.Bad != "" {
 		return false
 	}
-	s.peek()
-	if s.pos < len(s.data) {
+	s.Peek()
+	if s.Pos < len(s.Data) {
 		return s.fail("more follows after the end of the JSON value")
 	}
 	return true
 }
 
-// enter steps into an object or an array, whose opening byte comes next.
-func (s *scanner) enter() bool {
+// Enter steps into an object or an array, whose opening byte comes next.
+func (s *Scanner) Enter() bool {
 	if s.left == 0 {
 		return s.fail("it is nested too deeply")
 	}
 	s.left--
-	s.pos++
+	s.Pos++
 	s.first = true
-	return s.bad == ""
+	return s.Bad == ""
 }
 
-// member steps to the next member of an object and leaves its value to the
+// Member steps to the next Member of an object and leaves its value to the
 // caller, who has to read exactly that. It says no behind the last one.
-func (s *scanner) member() bool {
+func (s *Scanner) Member() bool {
 	raw, ok := s.key()
 	if ok {
-		s.name = raw
+		s.Name = raw
 		if bytes.IndexByte(raw, '\\') >= 0 {
-			s.name = llm.AppendUnescaped(nil, raw)
+			s.Name = llm.AppendUnescaped(nil, raw)
 		}
 	}
 	return ok
 }
 
-func (s *scanner) key() ([]byte, bool) {
+func (s *Scanner) key() ([]byte, bool) {
 	if !s.next('}') {
 		return nil, false
 	}
-	if s.peek() != '"' {
+	if s.Peek() != '"' {
 		return nil, s.fail("the name of a member is missing")
 	}
-	s.at = s.pos
-	raw, ok := s.text()
+	s.At = s.Pos
+	raw, ok := s.Text()
 	if !ok {
 		return nil, false
 	}
-	if s.peek() != ':' {
+	if s.Peek() != ':' {
 		return nil, s.fail("a colon is missing")
 	}
-	s.pos++
+	s.Pos++
 	return raw, true
 }
 
 // next steps over the comma before the next member or element, or over the
 // closing byte.
-func (s *scanner) next(closing byte) bool {
-	if s.bad != "" {
+func (s *Scanner) next(closing byte) bool {
+	if s.Bad != "" {
 		return false
 	}
 	first := s.first
 	s.first = false
-	c := s.peek()
+	c := s.Peek()
 	if c == closing {
-		s.pos++
+		s.Pos++
 		s.left++
 		return false
 	}
@@ -136,36 +141,36 @@ func (s *scanner) next(closing byte) bool {
 	if c != ',' {
 		return s.fail("a comma or a closing bracket is missing")
 	}
-	s.pos++
-	if s.peek() == closing {
+	s.Pos++
+	if s.Peek() == closing {
 		return s.fail("a comma stands before a closing bracket")
 	}
 	return true
 }
 
-// element steps to the next element of an array, as member does in an object.
-func (s *scanner) element() bool { return s.next(']') }
+// Element steps to the next Element of an array, as member does in an object.
+func (s *Scanner) Element() bool { return s.next(']') }
 
-// skip passes one value of any kind.
-func (s *scanner) skip() bool {
-	switch s.peek() {
+// Skip passes one value of any kind.
+func (s *Scanner) Skip() bool {
+	switch s.Peek() {
 	case '"':
-		_, ok := s.text()
+		_, ok := s.Text()
 		return ok
 	case '{':
-		for ok := s.enter(); ok; {
+		for ok := s.Enter(); ok; {
 			if _, ok = s.key(); ok {
-				ok = s.skip()
+				ok = s.Skip()
 			}
 		}
-		return s.bad == ""
+		return s.Bad == ""
 	case '[':
-		for ok := s.enter(); ok; {
-			if ok = s.element(); ok {
-				ok = s.skip()
+		for ok := s.Enter(); ok; {
+			if ok = s.Element(); ok {
+				ok = s.Skip()
 			}
 		}
-		return s.bad == ""
+		return s.Bad == ""
 	case 't':
 		return s.literal("true")
 	case 'f':
@@ -173,36 +178,36 @@ func (s *scanner) skip() bool {
 	case 'n':
 		return s.literal("null")
 	}
-	_, ok := s.number()
+	_, ok := s.Number()
 	return ok
 }
 
-// value passes one value and gives its bytes.
-func (s *scanner) value() []byte {
-	s.peek()
-	start := s.pos
-	if !s.skip() {
+// Value passes one Value and gives its bytes.
+func (s *Scanner) Value() []byte {
+	s.Peek()
+	start := s.Pos
+	if !s.Skip() {
 		return nil
 	}
-	return s.data[start:s.pos]
+	return s.Data[start:s.Pos]
 }
 
-func (s *scanner) literal(word string) bool {
-	if len(s.data)-s.pos < len(word) || string(s.data[s.pos:s.pos+len(word)]) != word {
+func (s *Scanner) literal(word string) bool {
+	if len(s.Data)-s.Pos < len(word) || string(s.Data[s.Pos:s.Pos+len(word)]) != word {
 		return s.fail("a value is missing or misspelt")
 	}
-	s.pos += len(word)
-	return s.bad == ""
+	s.Pos += len(word)
+	return s.Bad == ""
 }
 
-// null passes a null, if that is what comes next.
-func (s *scanner) null() bool { return s.peek() == 'n' && s.literal("null") }
+// Null passes a Null, if that is what comes next.
+func (s *Scanner) Null() bool { return s.Peek() == 'n' && s.literal("null") }
 
-// text reads a string, whose quote comes next, and gives what stands between
+// Text reads a string, whose quote comes next, and gives what stands between
 // its quotes, still escaped. It looks at eight bytes at a time: most of every
 // body is the inside of strings.
-func (s *scanner) text() ([]byte, bool) {
-	d, start := s.data, s.pos+1
+func (s *Scanner) Text() ([]byte, bool) {
+	d, start := s.Data, s.Pos+1
 	for i := start; ; {
 		for i+8 <= len(d) {
 			if m := special(binary.LittleEndian.Uint64(d[i:])); m != 0 {
@@ -215,22 +220,22 @@ func (s *scanner) text() ([]byte, bool) {
 			i++
 		}
 		if i >= len(d) {
-			s.pos = len(d)
+			s.Pos = len(d)
 			return nil, s.fail("a string does not end")
 		}
 		switch d[i] {
 		case '"':
-			s.pos = i + 1
-			return d[start:i], s.bad == ""
+			s.Pos = i + 1
+			return d[start:i], s.Bad == ""
 		case '\\':
 			n := s.escape(d[i:])
 			if n == 0 {
-				s.pos = i
+				s.Pos = i
 				return nil, s.fail("a string holds an unknown escape")
 			}
 			i += n
 		default:
-			s.pos = i
+			s.Pos = i
 			return nil, s.fail("a string holds a control character that is not escaped")
 		}
 	}
@@ -248,7 +253,7 @@ func special(w uint64) uint64 {
 }
 
 // escape gives the length of the escape at the start of d, 0 if it is none.
-func (s *scanner) escape(d []byte) int {
+func (s *Scanner) escape(d []byte) int {
 	if len(d) < 2 {
 		return 0
 	}
@@ -265,24 +270,24 @@ func (s *scanner) escape(d []byte) int {
 			}
 		}
 		if string(d[2:6]) == "0000" {
-			s.nul = true
+			s.Nul = true
 		}
 		return 6
 	}
 	return 0
 }
 
-// number reads a number and gives its bytes.
-func (s *scanner) number() ([]byte, bool) {
-	d, i := s.data, s.pos
+// Number reads a Number and gives its bytes.
+func (s *Scanner) Number() ([]byte, bool) {
+	d, i := s.Data, s.Pos
 	if i < len(d) && d[i] == '-' {
 		i++
 	}
-	n := digits(d, i)
+	n := Digits(d, i)
 	ok := n > 0 && (n == 1 || d[i] != '0')
 	i += n
 	if ok && i < len(d) && d[i] == '.' {
-		n = digits(d, i+1)
+		n = Digits(d, i+1)
 		ok = n > 0
 		i += 1 + n
 	}
@@ -291,23 +296,38 @@ func (s *scanner) number() ([]byte, bool) {
 		if i < len(d) && (d[i] == '+' || d[i] == '-') {
 			i++
 		}
-		n = digits(d, i)
+		n = Digits(d, i)
 		ok = n > 0
 		i += n
 	}
 	if !ok {
 		return nil, s.fail("a value is missing or misspelt")
 	}
-	raw := d[s.pos:i]
-	s.pos = i
-	return raw, s.bad == ""
+	raw := d[s.Pos:i]
+	s.Pos = i
+	return raw, s.Bad == ""
 }
 
-// digits counts the digits from i on.
-func digits(d []byte, i int) int {
+// Digits counts the Digits from i on.
+func Digits(d []byte, i int) int {
 	start := i
 	for i < len(d) && '0' <= d[i] && d[i] <= '9' {
 		i++
 	}
 	return i - start
+}
+
+// Find gives the value of an object's member, nil if it has none.
+func Find(object []byte, name string) []byte {
+	s := New(object, UpstreamDepth)
+	if s.Peek() != '{' {
+		return nil
+	}
+	for ok := s.Enter(); ok && s.Member(); {
+		if string(s.Name) == name {
+			return s.Value()
+		}
+		ok = s.Skip()
+	}
+	return nil
 }

@@ -1,4 +1,4 @@
-package openai
+package scan
 
 import (
 	"bytes"
@@ -35,7 +35,7 @@ func FuzzScan(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if got, want := valid(data, clientDepth), json.Valid(data); got != want && !deep(data, clientDepth) {
+		if got, want := Valid(data, ClientDepth), json.Valid(data); got != want && !deep(data, ClientDepth) {
 			t.Fatalf("valid(%q) = %v, want %v", data, got, want)
 		}
 	})
@@ -49,7 +49,7 @@ func TestScanDepth(t *testing.T) {
 		for _, pair := range []string{"[]", `{"a":}`} {
 			open, closing := pair[:len(pair)-1], pair[len(pair)-1:]
 			data := strings.Repeat(open, tt.levels) + "1" + strings.Repeat(closing, tt.levels)
-			if got := valid([]byte(data), clientDepth); got != tt.want {
+			if got := Valid([]byte(data), ClientDepth); got != tt.want {
 				t.Errorf("%d levels of %s: %v, want %v", tt.levels, pair, got, tt.want)
 			}
 		}
@@ -64,7 +64,7 @@ func TestScanStringEnds(t *testing.T) {
 			ok bool
 		}{{`"`, true}, {`\n"`, true}, {`\"x"`, true}, {"\x1f\"", false}, {`\`, false}, {"é\"", true}, {"\x7f\"", true}, {"\xa2\xdc\"", true}} {
 			in := `"` + strings.Repeat("x", n) + special.in
-			if got := valid([]byte(in), 1); got != special.ok || got != json.Valid([]byte(in)) {
+			if got := Valid([]byte(in), 1); got != special.ok || got != json.Valid([]byte(in)) {
 				t.Errorf("%q: %v, want %v", in, got, special.ok)
 			}
 		}
@@ -73,19 +73,19 @@ func TestScanStringEnds(t *testing.T) {
 
 // A member's escaped name is the name: no rule can be slipped past by spelling.
 func TestScanEscapedName(t *testing.T) {
-	s := scan([]byte(`{"max_t\u006fkens": 5, "b":[1,2]}`), 9)
-	s.enter()
-	if !s.member() || string(s.name) != "max_tokens" {
-		t.Errorf("name %q", s.name)
+	s := New([]byte(`{"max_t\u006fkens": 5, "b":[1,2]}`), 9)
+	s.Enter()
+	if !s.Member() || string(s.Name) != "max_tokens" {
+		t.Errorf("name %q", s.Name)
 	}
-	if v := s.value(); string(v) != "5" {
+	if v := s.Value(); string(v) != "5" {
 		t.Errorf("value %q", v)
 	}
-	if !s.member() || string(s.name) != "b" || s.data[s.at] != '"' {
-		t.Errorf("name %q", s.name)
+	if !s.Member() || string(s.Name) != "b" || s.Data[s.At] != '"' {
+		t.Errorf("name %q", s.Name)
 	}
-	if v := s.value(); string(v) != "[1,2]" || s.member() || !s.end() {
-		t.Errorf("value %q, bad %q", v, s.bad)
+	if v := s.Value(); string(v) != "[1,2]" || s.Member() || !s.End() {
+		t.Errorf("value %q, bad %q", v, s.Bad)
 	}
 }
 
@@ -97,7 +97,7 @@ func BenchmarkScan(b *testing.B) {
 			b.SetBytes(int64(len(data)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if !valid(data, clientDepth) {
+				if !Valid(data, ClientDepth) {
 					b.Fatal("invalid")
 				}
 			}
@@ -113,7 +113,7 @@ func BenchmarkScanDense(b *testing.B) {
 	data = append(data[:len(data)-1], ']')
 	b.SetBytes(int64(len(data)))
 	for b.Loop() {
-		if !valid(data, clientDepth) {
+		if !Valid(data, ClientDepth) {
 			b.Fatal("invalid")
 		}
 	}

@@ -1,4 +1,4 @@
-package openai
+package wire
 
 import (
 	"net/http"
@@ -90,4 +90,16 @@ func TestRetryAfter(t *testing.T) {
 	if got := retryAfter(skewed, now.Add(time.Hour)); got != 20*time.Second {
 		t.Errorf("by the provider's clock: %v", got)
 	}
+}
+
+func FuzzComplaint(f *testing.F) {
+	for _, seed := range []string{`{"error":{"message":"x","code":429}}`, `{"error":"x"}`, `[{"error":{"status":"UNAVAILABLE","details":[{"reason":"x"}]}}]`, `<title>x</title>`, `{"detail":[{"msg":"x"}]}`} {
+		f.Add([]byte(seed), 400)
+	}
+	f.Fuzz(func(t *testing.T, data []byte, status int) {
+		failed := complaintOf(data).failure(status, &llm.Target{Key: llm.NewKey("sk-secret-key")})
+		if len(failed.Text) > maxErrorText || strings.Contains(failed.Error(), "sk-secret-key") {
+			t.Fatalf("%q became %q", data, failed)
+		}
+	})
 }
