@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -38,6 +39,7 @@ type Request struct {
 type Native struct {
 	Protocol string // "anthropic" or "gemini"
 	Body     []byte
+	Only     []string // members that no other protocol can carry
 }
 
 // Operation is what a request asks for. Chat is the zero value.
@@ -172,6 +174,16 @@ type Range struct {
 	Max float64 `json:"max" yaml:"max"`
 }
 
+// Nearest gives the value within the range that is nearest to a JSON number
+// outside it; false for one inside and for what is no number.
+func (r Range) Nearest(value []byte) ([]byte, bool) {
+	f, err := strconv.ParseFloat(string(value), 64)
+	if err != nil || f >= r.Min && f <= r.Max {
+		return nil, false
+	}
+	return strconv.AppendFloat(nil, min(max(f, r.Min), r.Max), 'g', -1, 64), true
+}
+
 // Change is a parameter that was not sent as the caller wrote it.
 type Change struct {
 	Name  string `json:"name"`
@@ -266,12 +278,19 @@ func (c Class) String() string {
 	return [...]string{"provider_error", "provider_refused_request", "provider_key_refused", "provider_quota", "provider_rate_limited", "provider_overloaded", "provider_unknown_model", "provider_timeout", "provider_unreachable"}[c]
 }
 
+// Reasons of a BadRequest that people can do something about.
+const (
+	TooLong  = "context_length_exceeded"
+	Unwanted = "content_refused" // the provider's rules on content
+)
+
 // Failure is a provider's failure.
 type Failure struct {
 	Class  Class
 	Status int           // HTTP status, 0 when there was none
 	Text   string        // the provider's own words, for the operator; at most 2 KB
 	Param  string        // the parameter the provider names, if any
+	Reason string        // why a request was refused, where it is known: TooLong or Unwanted
 	Retry  time.Duration // the provider's Retry-After; 0 if it gave none
 	Err    error
 }

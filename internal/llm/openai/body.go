@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 
@@ -12,9 +13,10 @@ import (
 // outbound writes the body a provider gets: the caller's members as they stand,
 // without our own and without nulls (which mean "not set", and which some
 // providers reject), and with the model, the cap and the stream's options as
-// the target wants them. It copies bytes once and decodes nothing.
-func outbound(to *llm.Target, req *llm.Request) ([]byte, error) {
-	dst := make([]byte, 0, len(req.Body)+192+len(to.Upstream))
+// the target wants them. It copies bytes once and decodes nothing. Beside it come
+// the parameters that it did not write as the caller did.
+func outbound(to *llm.Target, req *llm.Request) (dst []byte, changes []llm.Change, err error) {
+	dst = make([]byte, 0, len(req.Body)+192+len(to.Upstream))
 	dst = append(dst, `{"model":`...)
 	dst = llm.AppendQuoted(dst, to.Upstream)
 	if req.Stream {
@@ -28,7 +30,7 @@ func outbound(to *llm.Target, req *llm.Request) ([]byte, error) {
 	var given []string
 	s := scan.New(req.Body, scan.ClientDepth)
 	if s.Peek() != '{' {
-		return nil, fault.New(fault.Invalid, "invalid_json", "The body has to be a JSON object.")
+		return nil, nil, fault.New(fault.Invalid, "invalid_json", "The body has to be a JSON object.")
 	}
 	for ok := s.Enter(); ok; {
 		if ok = s.Member(); !ok {
@@ -44,18 +46,30 @@ func outbound(to *llm.Target, req *llm.Request) ([]byte, error) {
 			if string(name) == "n" && string(value) == "1" { // what they all do without being asked
 				continue
 			}
-			return nil, unsupported(string(name))
+			return nil, nil, unsupported(string(name))
+		case dropped:
+			changes = append(changes, llm.Change{Name: string(name), Asked: asked(value), Rule: "drop"})
 		case options:
 			obfuscation = scan.Find(value, "include_obfuscation")
 		case kept:
 			if len(to.Rules.Set) > 0 {
 				given = append(given, string(name))
 			}
+			if bound, ok := clamped(to, name, value); ok {
+				changes = append(changes, llm.Change{Name: string(name), Asked: asked(value), Sent: string(bound), Rule: "clamp"})
+				dst = appendMember(dst, string(name), bound)
+				continue
+			}
+			if string(name) == "messages" && bytes.Contains(value, []byte(`"thinking_blocks"`)) {
+				changes = append(changes, llm.Change{Name: "messages[].thinking_blocks", Rule: "dialect"})
+				dst = appendMember(dst, "messages", withoutThinking(value))
+				continue
+			}
 			dst = append(append(dst, ','), s.Data[start:s.Pos]...)
 		}
 	}
 	if !s.End() {
-		return nil, fault.New(fault.Invalid, "invalid_json", "The body is not valid JSON: %s (byte %d).", s.Bad, s.Pos)
+		return nil, nil, fault.New(fault.Invalid, "invalid_json", "The body is not valid JSON: %s (byte %d).", s.Bad, s.Pos)
 	}
 	if req.Stream && !to.Rules.NoStreamOptions {
 		dst = append(dst, `,"stream_options":{"include_usage":true`...)
@@ -64,7 +78,73 @@ func outbound(to *llm.Target, req *llm.Request) ([]byte, error) {
 		}
 		dst = append(dst, '}')
 	}
-	return append(appendSet(dst, to, given), '}'), nil
+	dst, changes = appendSet(dst, changes, to, given)
+	return append(dst, '}'), changes, nil
+}
+
+// withoutThinking leaves out what only Anthropic's models can read of their own
+// earlier turns: sealed thinking, which others refuse as an unknown member.
+func withoutThinking(messages []byte) []byte {
+	dst := make([]byte, 0, len(messages))
+	s := scan.New(messages, scan.ClientDepth)
+	s.Peek()
+	for ok := s.Enter(); ok; {
+		if ok = s.Element(); !ok {
+			break
+		}
+		message := s.Value()
+		dst = append(append(dst, separator(dst, '[')), '{')
+		first := true
+		m := scan.New(message, scan.ClientDepth)
+		m.Peek()
+		for more := m.Enter(); more; {
+			if more = m.Member(); !more {
+				break
+			}
+			start, hit := m.At, string(m.Name) == "thinking_blocks"
+			if m.Value(); hit {
+				continue
+			}
+			if !first {
+				dst = append(dst, ',')
+			}
+			first = false
+			dst = append(dst, message[start:m.Pos]...)
+		}
+		dst = append(dst, '}')
+	}
+	return append(dst, ']')
+}
+
+// separator is what stands before the next element.
+func separator(dst []byte, opening byte) byte {
+	if len(dst) == 0 {
+		return opening
+	}
+	return ','
+}
+
+// maxAsked bounds what a receipt repeats of a parameter, in bytes.
+const maxAsked = 200
+
+// asked is a value as a receipt shows it.
+func asked(value []byte) string {
+	if len(value) > maxAsked {
+		return `"..."`
+	}
+	return string(value)
+}
+
+// clamped gives the nearest value that a rule allows, if it does not allow this one.
+func clamped(to *llm.Target, name, value []byte) ([]byte, bool) {
+	if len(to.Rules.Clamp) == 0 {
+		return nil, false
+	}
+	bounds, ok := to.Rules.Clamp[string(name)]
+	if !ok {
+		return nil, false
+	}
+	return bounds.Nearest(value)
 }
 
 // What becomes of a caller's member.
@@ -73,6 +153,7 @@ type fate int
 const (
 	kept    fate = iota
 	left         // it is ours, or written anew
+	dropped      // it has no effect at this provider
 	options      // stream_options: merged
 	refused      // the model rejects it
 )
@@ -91,7 +172,7 @@ func use(to *llm.Target, name []byte) fate {
 	}
 	for _, d := range to.Rules.Drop {
 		if string(name) == d {
-			return left
+			return dropped
 		}
 	}
 	return kept
@@ -120,7 +201,7 @@ func capParameter(to *llm.Target) string {
 }
 
 // appendSet adds the members that the rules set and the caller did not name.
-func appendSet(dst []byte, to *llm.Target, given []string) []byte {
+func appendSet(dst []byte, changes []llm.Change, to *llm.Target, given []string) ([]byte, []llm.Change) {
 	names := make([]string, 0, 8)
 	for name, value := range to.Rules.Set {
 		if !written([]byte(name)) && name != "stream_options" && !slices.Contains(given, name) && scan.Valid([]byte(value), scan.ClientDepth) {
@@ -130,8 +211,9 @@ func appendSet(dst []byte, to *llm.Target, given []string) []byte {
 	slices.Sort(names) // the same request is the same bytes: providers cache by prefix
 	for _, name := range names {
 		dst = appendMember(dst, name, []byte(to.Rules.Set[name]))
+		changes = append(changes, llm.Change{Name: name, Sent: asked([]byte(to.Rules.Set[name])), Rule: "set"})
 	}
-	return dst
+	return dst, changes
 }
 
 func appendMember(dst []byte, name string, value []byte) []byte {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 
 	"onemind/internal/fault"
@@ -33,25 +34,25 @@ func TestOutbound(t *testing.T) {
 			`{"model":"up","max_tokens":9,"a":1,` + messages + `,"b":{"x":[1]},"c":"y"}`},
 		{"empty", `{}`, false, llm.Rules{}, `{"model":"up","max_tokens":9}`},
 	} {
-		got, err := outbound(&llm.Target{Upstream: "up", Cap: 9, Rules: tt.rules}, &llm.Request{Body: []byte(tt.body), Stream: tt.stream})
+		got, _, err := outbound(&llm.Target{Upstream: "up", Cap: 9, Rules: tt.rules}, &llm.Request{Body: []byte(tt.body), Stream: tt.stream})
 		if err != nil || string(got) != tt.want {
 			t.Errorf("%s: %s, %v\nwant %s", tt.name, got, err, tt.want)
 		}
 	}
-	odd, err := outbound(&llm.Target{Upstream: "a\"\\\n\x01é\xff"}, &llm.Request{Body: []byte(`{}`)})
+	odd, _, err := outbound(&llm.Target{Upstream: "a\"\\\n\x01é\xff"}, &llm.Request{Body: []byte(`{}`)})
 	if want := "{\"model\":\"a\\\"\\\\\\n\\u0001é\uFFFD\"}"; err != nil || string(odd) != want {
 		t.Errorf("%s, %v", odd, err)
 	}
 }
 
 func TestOutboundRefuses(t *testing.T) {
-	_, err := outbound(&llm.Target{Rules: llm.Rules{Refuse: []string{"temperature"}}}, &llm.Request{Body: []byte(`{"temperature":0.7}`)})
+	_, _, err := outbound(&llm.Target{Rules: llm.Rules{Refuse: []string{"temperature"}}}, &llm.Request{Body: []byte(`{"temperature":0.7}`)})
 	var f *fault.Error
 	if !errors.As(err, &f) || f.Kind != fault.Invalid || f.Code != "unsupported_parameter" || f.Field != "temperature" {
 		t.Error(err)
 	}
 	for _, body := range []string{``, `[]`, `{"a":}`, `{} {}`} {
-		if _, err := outbound(&llm.Target{}, &llm.Request{Body: []byte(body)}); err == nil {
+		if _, _, err := outbound(&llm.Target{}, &llm.Request{Body: []byte(body)}); err == nil {
 			t.Errorf("%q was sent", body)
 		}
 	}
@@ -76,5 +77,22 @@ func TestChunks(t *testing.T) {
 				t.Errorf("%q has a line break", tt.got)
 			}
 		}
+	}
+}
+
+func TestChangesAreTold(t *testing.T) {
+	to := &llm.Target{Upstream: "up", Cap: 9, Rules: llm.Rules{Drop: []string{"user"}, Set: map[string]string{"reasoning_effort": `"low"`},
+		Clamp: map[string]llm.Range{"temperature": {Min: 0, Max: 1}, "top_p": {Min: 0.1, Max: 1}}}}
+	body, changes, err := outbound(to, &llm.Request{Body: []byte(`{"temperature":1.5,"user":"x","top_p":0.5,"messages":[{"role":"assistant","content":"a","thinking_blocks":[{"x":1}]},{"thinking_blocks":[],"role":"user","content":"b"}]}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"model":"up","max_tokens":9,"temperature":1,"top_p":0.5,"messages":[{"role":"assistant","content":"a"},{"role":"user","content":"b"}],"reasoning_effort":"low"}`; string(body) != want {
+		t.Errorf("sent %s\nwant %s", body, want)
+	}
+	want := []llm.Change{{Name: "temperature", Asked: "1.5", Sent: "1", Rule: "clamp"}, {Name: "user", Asked: `"x"`, Rule: "drop"},
+		{Name: "messages[].thinking_blocks", Rule: "dialect"}, {Name: "reasoning_effort", Sent: `"low"`, Rule: "set"}}
+	if !slices.Equal(changes, want) {
+		t.Errorf("told %+v\nwant %+v", changes, want)
 	}
 }

@@ -19,7 +19,10 @@ func New(w *wire.Client) *Client { return &Client{w} }
 
 // Stream implements llm.Provider.
 func (c *Client) Stream(ctx context.Context, to llm.Target, req *llm.Request, emit func(*llm.Event) error) (llm.Result, error) {
-	body, err := outbound(&to, req)
+	if req.Op != llm.Chat {
+		return c.operate(ctx, &to, req)
+	}
+	body, changes, err := outbound(&to, req)
 	if err != nil {
 		return llm.Result{}, err
 	}
@@ -29,9 +32,16 @@ func (c *Client) Stream(ctx context.Context, to llm.Target, req *llm.Request, em
 	}
 	defer started.Close()
 	k := call{Call: started, ctx: ctx, req: req, emit: emit}
+	result, err := k.run()
+	result.Changes = changes
+	return result, err
+}
+
+// run reads the answer, in whichever form it comes.
+func (k *call) run() (llm.Result, error) {
 	kind := k.Type()
 	switch events := kind == "text/event-stream"; {
-	case req.Stream && (events || kind != "application/json"):
+	case k.req.Stream && (events || kind != "application/json"):
 		return k.stream()
 	case events:
 		return llm.Result{}, k.Broken("The provider streams an answer that was to come whole.")

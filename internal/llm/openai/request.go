@@ -16,7 +16,7 @@ type Request struct {
 	llm.Request
 	MaxCost        string   // max_cost, dollars, as it was written; empty if not given
 	MaxCostNanoUSD int64    // max_cost_nano_usd; 0 if not given
-	Fallbacks      []string // models: further ones to try, in this order
+	Fallbacks      []string // models: further ones to try, in this order; nil if not given, empty for none
 	Resumable      bool     // the answer runs on when the caller leaves
 	User           string   // the caller's own name for its user
 }

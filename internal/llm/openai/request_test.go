@@ -182,7 +182,7 @@ func FuzzParse(f *testing.F) {
 		if !json.Valid(body) || r.Model == "" || r.N < 1 || r.Cap < 0 || r.InputTokens < perRequest {
 			t.Fatalf("%q was accepted: %+v", body, r)
 		}
-		out, err := outbound(&llm.Target{Upstream: "up", Cap: 5}, &r.Request)
+		out, _, err := outbound(&llm.Target{Upstream: "up", Cap: 5}, &r.Request)
 		if err != nil || !json.Valid(out) {
 			t.Fatalf("%q became %q: %v", body, out, err)
 		}

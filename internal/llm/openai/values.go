@@ -223,6 +223,7 @@ func (p *parser) extension(id int, name string) bool {
 	case paramMaxCost:
 		return p.maxCost()
 	}
+	p.req.Fallbacks = []string{} // an empty list is a choice too
 	for ok := p.into(name, '['); ok; {
 		if ok = p.s.Element(); !ok {
 			break

@@ -190,18 +190,42 @@ func (p *play) whole() {
 	}
 	p.w.Header().Set("Content-Type", p.kind("application/json"))
 	data, _ := json.Marshal(body)
-	if p.Break == Cut && p.After < len(data) { // After counts bytes here
+	switch {
+	case p.Break == Reset:
+		p.cut(true)
+	case p.Break == Cut && p.After < len(data): // After counts bytes here
 		_, _ = p.w.Write(data[:p.After])
 		p.flush()
 		p.cut(false)
-	}
-	if p.Break == Stall {
+	case p.Break == Stall:
 		_, _ = p.w.Write(data[:1])
 		p.flush()
 		<-p.r.Context().Done()
-		return
+	case p.Break == Fails:
+		_, _ = p.w.Write(p.failure())
+	case p.Break == Garbage || p.Break == Noise:
+		_, _ = p.w.Write([]byte(garbage))
+	default:
+		if _, err := p.w.Write(data); err == nil && p.Usage != Never {
+			p.tell(p.output * max(p.req.N, 1))
+		}
 	}
-	_, _ = p.w.Write(data)
+}
+
+// tell reports the usage that was put into the answer.
+func (p *play) tell(output int) {
+	if p.Told != nil {
+		p.Told(p.prompt, output)
+	}
+}
+
+// failure is the error object that stands where an answer should.
+func (p *play) failure() []byte {
+	e := p.Error
+	if e == "" {
+		e = `{"message":"The script says so.","type":"server_error","code":null}`
+	}
+	return []byte(`{"error":` + e + `}`)
 }
 
 func (p *play) flush() { _ = http.NewResponseController(p.w).Flush() }

@@ -35,6 +35,10 @@ type Script struct {
 	Plain     bool   // answer a request for a stream with one JSON body
 	WriteSize int    // bytes per write, each flushed; 0: an event at a time
 	Type      string // Content-Type instead of the right one
+
+	// Told is called with the usage of an answer, once, when the answer's last word
+	// on it has been written; nil for nobody. It must not call the Server.
+	Told func(input, output int)
 }
 
 // Call is one tool call.
@@ -63,4 +67,5 @@ const (
 	Stall         // nothing more comes, until the client goes
 	Fails         // an error object comes instead of the next event
 	Garbage       // an event that is no JSON comes
+	Noise         // an event that is no JSON comes, and the answer goes on behind it
 )

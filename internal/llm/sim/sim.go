@@ -133,13 +133,20 @@ func (s *Server) note(change func(*Counts)) {
 	}
 }
 
-// ServeHTTP answers /chat/completions and /models, with or without /v1.
+// ServeHTTP answers /chat/completions and /models, with or without /v1, and the
+// native addresses of other dialects.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch path := strings.TrimPrefix(r.URL.Path, "/v1"); {
 	case path == "/chat/completions" && r.Method == http.MethodPost:
 		s.complete(w, r)
+	case path == "/messages" && r.Method == http.MethodPost:
+		s.messages(w, r)
 	case path == "/models" && r.Method == http.MethodGet:
 		s.models(w)
+	case r.Method == http.MethodPost && operation(path) != nil:
+		s.operate(w, r, operation(path))
+	case r.Method == http.MethodPost && isGemini(r.URL.Path):
+		s.gemini(w, r)
 	default:
 		problem(w, http.StatusNotFound, "invalid_request_error", "unknown_url", "Unknown request URL: "+r.Method+" "+r.URL.Path)
 	}

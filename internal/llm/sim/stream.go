@@ -10,14 +10,19 @@ import (
 
 // stream answers with events, until the client goes or the script says otherwise.
 func (p *play) stream() {
+	if p.Break == Reset && p.After == 0 { // before the head, which would go out with it
+		p.cut(true)
+		return
+	}
 	p.w.Header().Set("Content-Type", p.kind("text/event-stream"))
 	p.w.Header().Set("Cache-Control", "no-cache")
 	p.w.WriteHeader(200)
 	events := p.events()
 	for i, e := range events {
 		if p.Break != None && i == p.After {
-			p.broken()
-			return
+			if p.broken(); p.Break != Noise {
+				return
+			}
 		}
 		if i > 0 && e.paced && p.server.options.Sleep(p.r.Context(), p.PieceDelay) != nil {
 			return
@@ -26,8 +31,11 @@ func (p *play) stream() {
 		if !p.send(e.data(p)) {
 			return
 		}
+		if e.usage || p.Usage == EveryChunk && i == len(events)-1 {
+			p.tell(p.sent)
+		}
 	}
-	if p.Break != None {
+	if p.Break != None && p.Break != Noise {
 		p.broken()
 		return
 	}
@@ -92,6 +100,9 @@ func (e *event) data(p *play) []byte {
 	return append(b, '}')
 }
 
+// garbage is what comes in place of JSON.
+const garbage = `{"id":"garbage","choices":[{`
+
 // broken does what the script says goes wrong.
 func (p *play) broken() {
 	switch p.Break {
@@ -100,21 +111,23 @@ func (p *play) broken() {
 	case Stall:
 		<-p.r.Context().Done()
 	case Fails:
-		e := p.Error
-		if e == "" {
-			e = `{"message":"The script says so.","type":"server_error","code":null}`
-		}
-		p.send([]byte(`{"error":` + e + `}`))
-	case Garbage:
-		p.send([]byte(`{"id":"garbage","choices":[{`))
+		p.send(p.failure())
+	case Garbage, Noise:
+		p.send([]byte(garbage))
 	}
 }
 
 // send writes one event and flushes it. It reports false when the client is gone.
-func (p *play) send(data []byte) bool {
+func (p *play) send(data []byte) bool { return p.sendTyped("", data) }
+
+// sendTyped writes one event that has a type.
+func (p *play) sendTyped(kind string, data []byte) bool {
 	out := p.out[:0]
 	if p.Comments {
 		out = append(out, ": keep-alive\n\n"...)
+	}
+	if kind != "" {
+		out = append(append(append(out, "event: "...), kind...), '\n')
 	}
 	out = append(append(append(out, "data: "...), data...), "\n\n"...)
 	p.out = out

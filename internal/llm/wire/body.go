@@ -38,7 +38,7 @@ func (k *Call) Bytes() ([]byte, error) {
 		if ended := k.Ended(); ended != nil {
 			return nil, ended
 		}
-		return nil, &llm.Failure{Class: llm.Broken, Text: "The provider's answer was cut.", Err: fmt.Errorf("read the answer: %w", err)}
+		return nil, &llm.Failure{Class: llm.Broken, Text: "The provider's answer was cut.", Err: hide(fmt.Errorf("read the answer: %w", err), k.to.Key)}
 	}
 	k.watch.rest()
 	return body, nil

@@ -155,7 +155,7 @@ func (k *Call) unsent(err error) error {
 	if ended := k.Ended(); ended != nil {
 		return ended
 	}
-	f := &llm.Failure{Class: llm.Broken, Err: err}
+	f := &llm.Failure{Class: llm.Broken, Err: hide(err, k.to.Key)}
 	var dial *net.OpError
 	var slow net.Error
 	switch {
@@ -202,7 +202,9 @@ func (k *Call) refused() error {
 		return ended
 	}
 	f := complaintOf(body).failure(resp.StatusCode, k.to)
-	f.Retry = retryAfter(resp.Header, time.Now())
+	if after := retryAfter(resp.Header, time.Now()); after > 0 { // the header is the more precise: it knows this server
+		f.Retry = after
+	}
 	return f
 }
 
@@ -270,7 +272,7 @@ func (k *Call) Cut(err error) error {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
-	return &llm.Failure{Class: llm.Broken, Text: "The provider's stream was cut before its end.", Err: fmt.Errorf("read the stream: %w", err)}
+	return &llm.Failure{Class: llm.Broken, Text: "The provider's stream was cut before its end.", Err: hide(fmt.Errorf("read the stream: %w", err), k.to.Key)}
 }
 
 // drainFor bounds the wait for a connection's last bytes after the answer is

@@ -17,6 +17,7 @@ const (
 	maxRetry     = time.Hour // what a provider may ask us to wait
 	maxErrorText = 2 << 10
 	maxErrorBody = 64 << 10
+	maxDetails   = 16 // of an error's details
 )
 
 // complaint is what a provider says went wrong, in whichever shape.
@@ -26,6 +27,7 @@ type complaint struct {
 	kind    string // the type, or Google's status
 	param   string
 	message string
+	retry   time.Duration // Google's RetryInfo
 }
 
 // object is every member that some provider's error has.
@@ -94,12 +96,27 @@ func (c *complaint) object(o *object, depth int) {
 	if reason := word(o.Reason); reason != "" {
 		c.code = reason
 	}
-	if len(o.Details) > 0 && o.Details[0] == '[' {
-		c.read(o.Details, depth+1) // Google: [{"reason":"API_KEY_INVALID"}]
-	}
+	c.details(o.Details, depth)
 	for _, s := range []string{word(o.Code), word(o.Status)} {
 		if n, err := strconv.Atoi(s); err == nil && n >= 400 && n < 600 {
 			c.status = n
+		}
+	}
+}
+
+// details reads what Google adds to an error, a list of messages of several types:
+// [{"reason":"API_KEY_INVALID"},{"@type":".../google.rpc.RetryInfo","retryDelay":"17s"}].
+func (c *complaint) details(raw json.RawMessage, depth int) {
+	var list []json.RawMessage
+	if len(raw) == 0 || raw[0] != '[' || json.Unmarshal(raw, &list) != nil {
+		return
+	}
+	for _, one := range list[:min(len(list), maxDetails)] {
+		c.read(one, depth+1)
+		if delay := word(scan.Find(one, "retryDelay")); delay != "" && c.retry == 0 {
+			if seconds, err := strconv.ParseFloat(strings.TrimSuffix(delay, "s"), 64); err == nil {
+				c.retry = bounded(seconds)
+			}
 		}
 	}
 }
@@ -125,7 +142,7 @@ func first(a, b string) string {
 
 // plainText gives what an HTML or text body says: its title, or its words.
 func plainText(body []byte) string {
-	s := string(body[:min(len(body), maxErrorText)])
+	s := string(body) // clean shortens it: a key that is cut in two is not found there
 	if !strings.HasPrefix(strings.TrimSpace(s), "<") {
 		return s
 	}
@@ -155,7 +172,34 @@ func (c complaint) failure(status int, to *llm.Target) *llm.Failure {
 	if status == 0 {
 		status = c.status // of an error within an answer that began with 200
 	}
-	return &llm.Failure{Class: class, Status: status, Text: clean(c.message, to.Key), Param: clean(c.param, to.Key)}
+	f := &llm.Failure{Class: class, Status: status, Text: clean(c.message, to.Key), Param: clean(c.param, to.Key), Retry: c.retry}
+	if class == llm.BadRequest {
+		f.Reason = c.reason()
+	}
+	return f
+}
+
+// reason finds why a request was refused. Anthropic, Gemini and most compatible
+// servers say it in words only.
+func (c complaint) reason() string {
+	switch strings.ToLower(c.code) {
+	case "context_length_exceeded", "string_above_max_length":
+		return llm.TooLong
+	case "content_filter", "content_policy_violation", "moderation_blocked":
+		return llm.Unwanted
+	}
+	m := strings.ToLower(c.message)
+	for _, words := range [...]string{"prompt is too long", "context length", "context window", "maximum context", "input token count"} {
+		if strings.Contains(m, words) {
+			return llm.TooLong
+		}
+	}
+	for _, words := range [...]string{"content policy", "content management policy", "safety system"} {
+		if strings.Contains(m, words) {
+			return llm.Unwanted
+		}
+	}
+	return ""
 }
 
 // class decides who has to act. Codes and types decide where there are some;
@@ -195,7 +239,7 @@ func (c complaint) named(status int) (llm.Class, bool) {
 	for _, name := range [...]string{c.code, c.kind} {
 		switch strings.ToLower(name) {
 		case "insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "exceeded_current_quota_error",
-			"insufficient_balance", "insufficient_credits", "credit_balance_too_low", "failed_precondition":
+			"insufficient_balance", "insufficient_credits", "credit_balance_too_low", "failed_precondition", "billing_error":
 			return llm.NoQuota, true
 		case "invalid_api_key", "authentication_error", "permission_error", "permission_denied", "unauthenticated", "api_key_invalid", "account_deactivated", "invalid_authentication_error":
 			return llm.BadKey, true
@@ -209,7 +253,7 @@ func (c complaint) named(status int) (llm.Class, bool) {
 			return llm.RateLimited, true
 		case "overloaded_error", "engine_overloaded", "engine_overloaded_error", "service_unavailable", "unavailable", "capacity_exceeded":
 			return llm.Overloaded, true
-		case "content_filter", "content_policy_violation", "context_length_exceeded":
+		case "content_filter", "content_policy_violation", "context_length_exceeded", "request_too_large":
 			return llm.BadRequest, true
 		case "timeout", "timeout_error", "deadline_exceeded":
 			return llm.TimedOut, true
@@ -226,6 +270,9 @@ func (c complaint) named(status int) (llm.Class, bool) {
 		}
 		if strings.HasPrefix(m, "model not exist") {
 			return llm.NoModel, true
+		}
+		if strings.Contains(m, "credit balance is too low") { // Anthropic's, as an invalid_request_error
+			return llm.NoQuota, true
 		}
 	}
 	return llm.Broken, false
@@ -251,6 +298,31 @@ func clean(s string, key llm.Key) string {
 		s = s[:end]
 	}
 	return s
+}
+
+// hidden is an error without some of its words.
+type hidden struct {
+	text string
+	err  error
+}
+
+func (h *hidden) Error() string { return h.text }
+
+// Unwrap gives the cause, to tell its kind; its words are not for people.
+func (h *hidden) Unwrap() error { return h.err }
+
+// hide takes our key out of an error's words: net/http quotes a head that it
+// cannot read, and some providers send there what they were sent.
+func hide(err error, key llm.Key) error {
+	secret, text := key.Reveal(), err.Error()
+	if secret == "" {
+		return err
+	}
+	quoted := strconv.Quote(secret)
+	if safe := strings.NewReplacer(secret, "[secret]", quoted[1:len(quoted)-1], "[secret]").Replace(text); safe != text {
+		return &hidden{safe, err}
+	}
+	return err
 }
 
 // retryAfter reads how long a provider wants to be left alone.
