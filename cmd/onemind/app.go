@@ -17,7 +17,9 @@ import (
 	"onemind/internal/fleet"
 	"onemind/internal/gateway"
 	"onemind/internal/llm"
+	"onemind/internal/llm/anthropic"
 	"onemind/internal/llm/count"
+	"onemind/internal/llm/gemini"
 	"onemind/internal/llm/openai"
 	"onemind/internal/llm/sim"
 	"onemind/internal/llm/wire"
@@ -42,6 +44,7 @@ type books struct {
 	catalog  *catalog.Catalog
 	ledger   *credit.Ledger
 	push     *api.Push
+	signer   *secret.Signer // of receipts
 }
 
 // open opens the books. Only `serve` holds an embedded data directory alone; the
@@ -55,13 +58,17 @@ func open(ctx context.Context, c *config, serving bool) (*books, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ONEMIND_SECRET_KEY: %w", err)
 	}
+	signer, err := box.Signer(receiptUse)
+	if err != nil {
+		return nil, fmt.Errorf("derive the key that signs receipts: %w", err)
+	}
 	log := newLog(c)
 	t := newTogether(api.NewID("boot"), log)
 	s, err := openStores(ctx, c, serving, t.live, log)
 	if err != nil {
 		return nil, err
 	}
-	b := &books{config: c, stores: s, together: t, log: log, push: api.NewPush()}
+	b := &books{config: c, stores: s, together: t, log: log, push: api.NewPush(), signer: signer}
 	t.books, t.stores = b, s
 	t.crew = fleet.New(fleet.Config{Self: t.self, Boot: t.boot, Presences: s.presences, Buses: s.buses, Hear: t.hear, Log: log})
 	b.ledger = credit.NewLedger(s.database, s.display, t.balanceChanged)
@@ -70,7 +77,7 @@ func open(ctx context.Context, c *config, serving bool) (*books, error) {
 		poll = watchPostgres
 	}
 	b.catalog = catalog.New(catalog.Config{Store: s.catalog, Sealer: box, Poll: poll, Env: os.Getenv, Builtin: c.get("ONEMIND_CONFIG_SOURCE") == "builtin",
-		Saved: t.saved, OnChange: func(s *catalog.Snapshot) { b.push.Catalog(s.Revision); t.crew.BeatNow() }})
+		Saved: t.saved, OnChange: t.catalogChanged})
 	b.accounts = account.New(s.accounts, s.sessions, box.MACs, t.accountChanged, t.fresh)
 	if err := b.catalog.Start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("load the catalog: %w", err), s.close())
@@ -114,11 +121,15 @@ func assemble(b *books, started time.Time) (*app, error) {
 	a := &app{books: b, started: started}
 	b.together.app = a
 	counter := count.New()
+	calls := wire.New(wire.Options{UserAgent: "OneMind/" + version})
 	dialects := llm.Registry{
-		"openai": openai.New(wire.New(wire.Options{UserAgent: "OneMind/" + version})),
-		"demo":   openai.New(wire.New(wire.Options{Transport: sim.Transport(sim.Demo())})),
+		"openai":    openai.New(calls),
+		"anthropic": anthropic.New(calls),
+		"gemini":    gemini.New(calls),
+		"demo":      openai.New(wire.New(wire.Options{Transport: sim.Transport(sim.Demo())})),
 	}
-	a.engine = gateway.New(b.catalog, b.stores.limits, b.ledger, dialects, gateway.Options{Owner: b.together.boot, Counter: counter, Observe: a.observe})
+	a.engine = gateway.New(b.catalog, b.stores.limits, b.ledger, dialects, gateway.Options{Owner: b.together.boot, Counter: counter,
+		Observe: a.observe, Instances: b.together.crew.Live, Replies: b.stores.replies})
 	a.hub = replay.NewHub(b.stores.replay)
 	chats := chat.Config{Store: b.stores.database, Hub: a.hub, Engine: a.engine, Catalog: b.catalog, Ledger: b.ledger,
 		Counter: counter, Parse: parse, Owner: b.together.boot, NewID: api.NewID, Log: b.log,
@@ -129,7 +140,8 @@ func assemble(b *books, started time.Time) (*app, error) {
 	a.chats = chat.New(chats)
 	a.server = api.New(api.Config{Accounts: b.accounts, Catalog: b.catalog, Chats: a.chats, Ledger: b.ledger, Engine: a.engine,
 		Limits: b.stores.limits, Web: page, Push: b.push, Log: b.log, Instance: instanceName(b.config), Boot: b.together.boot, Version: version,
-		Public: b.config.get("ONEMIND_PUBLIC_URL"), Started: started, Instances: b.together.crew.Instances})
+		Public: b.config.get("ONEMIND_PUBLIC_URL"), Started: started, Sign: b.signer.Sign, Keys: b.signer.PublicKeys().JWKS(),
+		Instances: b.together.crew.Instances})
 	return a, nil
 }
 

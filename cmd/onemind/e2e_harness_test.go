@@ -76,17 +76,23 @@ func (s *safeBuffer) String() string {
 // and no limits, and starts a server on it.
 func newInstance(t *testing.T, o sim.Options, models ...string) *instance {
 	t.Helper()
+	return newUpstreamed(t, sim.New(o), func(upstream string) string { return testCatalog(upstream, noLimits, models) })
+}
+
+// newUpstreamed starts a server over a scripted upstream, with a catalog of the
+// test's own.
+func newUpstreamed(t *testing.T, scripted *sim.Server, catalog func(upstream string) string) *instance {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
-	scripted := sim.New(o)
 	upstream := httptest.NewServer(scripted)
 	in := stopped(t, scripted)
 	t.Cleanup(func() {
 		upstream.CloseClientConnections()
 		upstream.Close()
 	})
-	in.must(in.apply(testCatalog(upstream.URL, noLimits, models)))
+	in.must(in.apply(catalog(upstream.URL)))
 	in.start()
 	return in
 }
@@ -377,6 +383,9 @@ type receipt struct {
 	Released int64  `json:"released_nano_usd"`
 	Version  string `json:"price_version"`
 	Revision int64  `json:"revision"`
+
+	CountedBy string `json:"counted_by"`
+	Tokens    struct{ Input, Output int64 }
 }
 
 func (p *person) receipt(id string) receipt {

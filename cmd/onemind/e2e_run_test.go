@@ -53,12 +53,15 @@ type seen struct {
 	last   int64
 	text   map[string]string
 	ends   map[string]int
+	codes  map[string]string // of answers that failed
 	ended  bool
 	wrong  []string
 	deltas int
 }
 
-func newSeen() *seen { return &seen{text: map[string]string{}, ends: map[string]int{}} }
+func newSeen() *seen {
+	return &seen{text: map[string]string{}, ends: map[string]int{}, codes: map[string]string{}}
+}
 
 func (s *seen) take(e event) bool {
 	s.mu.Lock()
@@ -81,6 +84,7 @@ func (s *seen) take(e event) bool {
 		s.text[v.Answer] += v.Text
 	case "answer.finished", "answer.failed":
 		s.ends[v.Answer]++
+		s.codes[v.Answer] = v.Code
 	case "run.finished":
 		s.ended = true
 	}

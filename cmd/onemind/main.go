@@ -100,7 +100,7 @@ Commands work beside a running server. Exit codes: 0 done, 1 failed, 2 wrong cal
 			flags.String(s.flag, "", s.help)
 		}
 	}
-	root.AddCommand(c.serve(), c.migrate(), c.user(), c.key(), c.creditCommand(), c.catalogCommand(), c.configCommand(), c.ledgerCommand(), c.doctor(), c.versionCommand())
+	root.AddCommand(c.serve(), c.migrate(), c.user(), c.key(), c.creditCommand(), c.receipt(), c.catalogCommand(), c.configCommand(), c.ledgerCommand(), c.doctor(), c.versionCommand())
 	return root
 }
 

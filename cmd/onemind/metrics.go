@@ -2,8 +2,11 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"runtime"
+
+	"onemind/internal/upstream"
 )
 
 // gauge is one figure of /metrics.
@@ -24,6 +27,40 @@ func (a *app) metrics(w http.ResponseWriter, _ *http.Request) {
 		{"go_memstats_heap_inuse_bytes", "gauge", int64(m.HeapInuse)}, //nolint:gosec // far below 2^63
 	}...) {
 		fmt.Fprintf(w, "# TYPE %s %s\n%s %d\n", g.name, g.kind, g.name, g.value)
+	}
+	a.upstreamMetrics(w)
+}
+
+// upstreamMetrics writes how providers do. An alert that is not mended stays 1.
+func (a *app) upstreamMetrics(w io.Writer) {
+	health := a.engine.Health()
+	for _, g := range []struct {
+		name string
+		of   func(upstream.Health) int
+	}{
+		{"onemind_provider_answers", func(h upstream.Health) int { return h.Running }},
+		{"onemind_provider_waiting", func(h upstream.Health) int { return h.Waiting }},
+		{"onemind_provider_breakers_open", func(h upstream.Health) int {
+			n := 0
+			for _, lane := range h.Lanes {
+				n += int(flag(lane.Breaker == upstream.Open))
+			}
+			return n
+		}},
+	} {
+		fmt.Fprintf(w, "# TYPE %s gauge\n", g.name)
+		for _, h := range health {
+			fmt.Fprintf(w, "%s{provider=%q} %d\n", g.name, h.Provider, g.of(h))
+		}
+	}
+	fmt.Fprint(w, "# TYPE onemind_operator_alert gauge\n")
+	told := map[string]bool{}
+	for _, alert := range a.engine.Alerts() {
+		line := fmt.Sprintf("onemind_operator_alert{provider=%q,code=%q} 1\n", alert.Provider, alert.Code)
+		if !told[line] {
+			told[line] = true
+			fmt.Fprint(w, line)
+		}
 	}
 }
 

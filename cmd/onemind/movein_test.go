@@ -135,7 +135,7 @@ func liveIn(t *testing.T, dir string) embedded {
 	fatal(t, err)
 	_, err = b.accounts.Create(ctx, account.NewUser{Email: "bob@example.org", Password: password, Role: account.Member})
 	fatal(t, err)
-	_, e.key, err = b.accounts.CreateKey(ctx, e.user.ID, "laptop")
+	_, e.key, err = b.accounts.CreateKey(ctx, e.user.ID, account.NewKey{Name: "laptop", CreditsPerDay: int64(money.Dollar), ResponseCache: true})
 	fatal(t, err)
 	_, _, _, err = b.accounts.Login(ctx, "ann@example.org", password, account.Device{}, time.Now())
 	fatal(t, err)

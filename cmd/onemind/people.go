@@ -79,7 +79,7 @@ func (c *cli) key() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("%s: %w", email, err)
 			}
-			k, plain, err := b.accounts.CreateKey(ctx, u.ID, name)
+			k, plain, err := b.accounts.CreateKey(ctx, u.ID, account.NewKey{Name: name})
 			if err != nil {
 				return err
 			}

@@ -11,6 +11,7 @@ import (
 	"onemind/internal/chat"
 	"onemind/internal/credit"
 	"onemind/internal/fleet"
+	"onemind/internal/gateway"
 	"onemind/internal/limit"
 	"onemind/internal/memory"
 	"onemind/internal/postgres"
@@ -68,6 +69,7 @@ type stores struct {
 	display  credit.Display // nil: balances are read where they are kept
 	replay   replay.Config
 	limits   limit.Limiter
+	replies  gateway.Replies // answers to give again
 
 	presences []fleet.Presence
 	buses     []fleet.Bus
@@ -102,7 +104,7 @@ func openStores(ctx context.Context, c *config, serving bool, live func() int, l
 		return nil, err
 	}
 	s := &stores{database: db, pg: db, catalog: db.Catalog(), accounts: db, sessions: db, replay: replay.Config{Store: db},
-		limits: memory.NewLimiter(), presences: []fleet.Presence{db.Presence()}, buses: []fleet.Bus{db.Bus()}, closes: []func() error{db.Close}}
+		limits: memory.NewLimiter(), replies: memory.NewReplies(memory.RepliesSize), presences: []fleet.Presence{db.Presence()}, buses: []fleet.Bus{db.Bus()}, closes: []func() error{db.Close}}
 	if db.Bus().Hears() {
 		s.lines = 1
 	}
@@ -127,7 +129,7 @@ func openFile(ctx context.Context, c *config, serving bool) (*stores, error) {
 		return nil, err
 	}
 	return &stores{database: db, file: db, catalog: db.Catalog(), accounts: db, sessions: db, replay: replay.Config{Store: db},
-		limits: memory.NewLimiter(), closes: []func() error{db.Close}}, nil
+		limits: memory.NewLimiter(), replies: memory.NewReplies(memory.RepliesSize), closes: []func() error{db.Close}}, nil
 }
 
 // share puts Redis in front of the database, for what instances share.
@@ -142,7 +144,7 @@ func (s *stores) share(ctx context.Context, url string, live func() int, log *sl
 	r.degrades = limit.NewShared(r.limiter, memory.NewLimiter(), live)
 	events := redis.NewReplay(client)
 	s.shared, s.limits, s.sessions, s.accounts, s.display = r, r.degrades, r.sessions, r.users, r.balances
-	s.catalog = redis.NewCatalog(client, s.catalog)
+	s.catalog, s.replies = redis.NewCatalog(client, s.catalog), redis.NewReplies(client)
 	s.replay = replay.Config{Store: events, Spare: s.database, Watch: events.Watch}
 	s.presences = append([]fleet.Presence{redis.NewPresence(client)}, s.presences...)
 	s.buses = append([]fleet.Bus{redis.NewBus(client)}, s.buses...)

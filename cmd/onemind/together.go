@@ -9,9 +9,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"onemind/internal/account"
+	"onemind/internal/catalog"
 	"onemind/internal/fleet"
 )
 
@@ -24,6 +26,7 @@ type together struct {
 	crew   *fleet.Crew
 	books  *books
 	app    *app // nil in a command
+	served atomic.Pointer[catalog.Snapshot]
 
 	slow  chan fleet.Signal // what takes a store to act on
 	tells chan fleet.Signal // what the others are to be told
@@ -49,6 +52,15 @@ const (
 
 func newTogether(boot string, log *slog.Logger) *together {
 	return &together{boot: boot, log: log, slow: make(chan fleet.Signal, slowQueue), tells: make(chan fleet.Signal, slowQueue), edits: make(chan edit, 1), changed: map[string]struct{}{}}
+}
+
+// catalogChanged acts on a revision that is served from now on.
+func (t *together) catalogChanged(now *catalog.Snapshot) {
+	t.books.push.Catalog(now.Revision)
+	t.crew.BeatNow()
+	if t.app != nil && t.app.engine != nil {
+		t.app.engine.Edited(t.served.Swap(now), now)
+	}
 }
 
 // live is the number of instances that share the limits.
@@ -284,6 +296,7 @@ func (t *together) self() fleet.Instance {
 	i := fleet.Instance{Boot: t.boot, Name: instanceName(t.books.config), Version: version, Revision: t.books.catalog.Snapshot().Revision, Problem: t.problem()}
 	if a := t.app; a != nil {
 		i.StartedAt, i.OpenAnswers, i.Healthy = a.started, a.engine.OpenAnswers(), !a.server.Draining()
+		i.Alerts = a.engine.Alerts()
 	}
 	return i
 }

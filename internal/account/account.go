@@ -114,6 +114,9 @@ type Store interface {
 	CreateKey(ctx context.Context, k Key) error
 	KeyByHash(ctx context.Context, hash string) (Key, error) // or ErrNoKey
 	Keys(ctx context.Context, user string) ([]Key, error)
+	// UpdateKey replaces what c names of a key and gives the changed key, or reports
+	// ErrNoKey when it is not the user's.
+	UpdateKey(ctx context.Context, user, id string, c KeyChange) (Key, error)
 	// DeleteKey reports ErrNoKey when it is not the user's; it gives the deleted key.
 	DeleteKey(ctx context.Context, user, id string) (Key, error)
 	// Seen notes when keys (by id) and users were last active, in one go.

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Changed says what is not as it was: a session or a key that is over or, when
-// both are empty, the user's row.
+// Changed says what is not as it was: a session that is over, a key that is over or
+// changed or, when both are empty, the user's row.
 type Changed struct{ User, SessionHash, KeyHash string }
 
 // Accounts is the rules of users, sessions and keys. What it ends is over at
@@ -89,7 +89,7 @@ func (a *Accounts) SessionEnded(hash string) {
 	}
 }
 
-// KeyRevoked forgets a key that another instance revoked.
+// KeyRevoked forgets a key that another instance revoked or changed.
 func (a *Accounts) KeyRevoked(hash string) {
 	a.byKey.dropIf(func(e *entry) bool { return e.id.Key != nil && e.id.Key.Hash == hash })
 }

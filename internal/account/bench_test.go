@@ -10,7 +10,7 @@ import (
 // On the path of every call; 0.25 us and one allocation.
 func BenchmarkIdentifyKey(b *testing.B) {
 	f := open(b)
-	_, plain, err := f.CreateKey(b.Context(), f.user(b, "ann", account.Member).ID, "laptop")
+	_, plain, err := f.CreateKey(b.Context(), f.user(b, "ann", account.Member).ID, account.NewKey{Name: "laptop"})
 	check(b, err)
 	now := time.Now()
 	b.ReportAllocs()
@@ -49,7 +49,7 @@ func BenchmarkLogin(b *testing.B) {
 func TestIdentifyAllocates(t *testing.T) {
 	f, ctx, now := open(t), t.Context(), time.Now()
 	u := f.user(t, "ann", account.Member)
-	_, plain, err := f.CreateKey(ctx, u.ID, "laptop")
+	_, plain, err := f.CreateKey(ctx, u.ID, account.NewKey{Name: "laptop"})
 	check(t, err)
 	token, _ := f.signedIn(t, u.ID, now)
 	for what, identify := range map[string]func() error{

@@ -83,15 +83,44 @@ func wellFormed(plain string) bool {
 // maxKeys is how many keys one user may have.
 const maxKeys = 100
 
-// CreateKey makes an API key. The plain key exists in the reply only.
-func (a *Accounts) CreateKey(ctx context.Context, user, name string) (Key, string, error) {
-	fail := func(err error) (Key, string, error) { return Key{}, "", err }
-	name, err := checkName(name)
-	if err != nil {
-		return fail(err)
+// NewKey is what an API key is made from.
+type NewKey struct {
+	Name          string
+	CreditsPerDay int64 // nano-dollars it may spend in one day (UTC); 0: no cap of its own
+	ResponseCache bool  // its repeated requests are answered from the response cache
+}
+
+// KeyChange is what UpdateKey replaces; nil leaves a field.
+type KeyChange struct {
+	Name          *string
+	CreditsPerDay *int64
+	ResponseCache *bool
+}
+
+// check brings the name into the form it is kept in and refuses what makes no sense.
+func (c *KeyChange) check() error {
+	if c.Name != nil {
+		name, err := checkName(*c.Name)
+		if err != nil {
+			return err
+		}
+		if name == "" {
+			return fault.Field("name", "is required")
+		}
+		c.Name = &name
 	}
-	if name == "" {
-		return fail(fault.Field("name", "is required"))
+	if c.CreditsPerDay != nil && (*c.CreditsPerDay < 0 || *c.CreditsPerDay > maxSpend) {
+		return fault.Field("credits_per_day_nano_usd", "must be between 0 and %d", int64(maxSpend))
+	}
+	return nil
+}
+
+// CreateKey makes an API key. The plain key exists in the reply only.
+func (a *Accounts) CreateKey(ctx context.Context, user string, in NewKey) (Key, string, error) {
+	fail := func(err error) (Key, string, error) { return Key{}, "", err }
+	checked := KeyChange{Name: &in.Name, CreditsPerDay: &in.CreditsPerDay}
+	if err := checked.check(); err != nil {
+		return fail(err)
 	}
 	a.making.Lock() // two at once could otherwise both take the last place
 	defer a.making.Unlock()
@@ -103,8 +132,9 @@ func (a *Accounts) CreateKey(ctx context.Context, user, name string) (Key, strin
 		return fail(fault.New(fault.Conflict, "too_many_keys", "There are %d keys already. Revoke one first.", maxKeys))
 	}
 	plain := newKey()
-	k := Key{ID: newID("key"), User: user, Name: name, Prefix: plain[:keyPrefix],
-		Hash: hex.EncodeToString(a.mac([]byte(plain))[0]), CreatedAt: time.Now()}
+	k := Key{ID: newID("key"), User: user, Name: *checked.Name, Prefix: plain[:keyPrefix],
+		Hash: hex.EncodeToString(a.mac([]byte(plain))[0]), CreatedAt: time.Now(),
+		CreditsPerDay: in.CreditsPerDay, ResponseCache: in.ResponseCache}
 	if err := a.store.CreateKey(ctx, k); err != nil {
 		return fail(fmt.Errorf("create the key: %w", err))
 	}
@@ -114,6 +144,21 @@ func (a *Accounts) CreateKey(ctx context.Context, user, name string) (Key, strin
 // Keys lists a user's keys.
 func (a *Accounts) Keys(ctx context.Context, user string) ([]Key, error) {
 	return a.store.Keys(ctx, user)
+}
+
+// UpdateKey changes a key of the user and gives it back, or reports ErrNoKey. It
+// takes effect with the next request.
+func (a *Accounts) UpdateKey(ctx context.Context, user, id string, c KeyChange) (Key, error) {
+	if err := c.check(); err != nil {
+		return Key{}, err
+	}
+	k, err := a.store.UpdateKey(context.WithoutCancel(ctx), user, id, c)
+	if err != nil {
+		return Key{}, fmt.Errorf("change the key: %w", err)
+	}
+	a.KeyRevoked(k.Hash) // what is remembered of it is loaded anew
+	a.changed(Changed{User: user, KeyHash: k.Hash})
+	return k, nil
 }
 
 // DeleteKey revokes a key of the user, or reports ErrNoKey.

@@ -10,22 +10,23 @@ import (
 	"time"
 
 	"onemind/internal/account"
+	"onemind/internal/fault"
 )
 
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	f, ctx, now := open(t), t.Context(), time.Now()
 	ann, bob := f.user(t, "ann", account.Member), f.user(t, "bob", account.Member)
-	_, _, err := f.CreateKey(ctx, ann.ID, " ")
+	_, _, err := f.CreateKey(ctx, ann.ID, account.NewKey{Name: " "})
 	field(t, "no name", err, "name")
-	_, _, err = f.CreateKey(ctx, "user_0", "laptop")
+	_, _, err = f.CreateKey(ctx, "user_0", account.NewKey{Name: "laptop"})
 	fails(t, "nobody's key", err, account.ErrNoUser)
-	k, plain, err := f.CreateKey(ctx, ann.ID, " my  laptop ")
+	k, plain, err := f.CreateKey(ctx, ann.ID, account.NewKey{Name: " my  laptop "})
 	check(t, err)
 	if k.Name != "my laptop" || k.Prefix != plain[:11] || k.User != ann.ID || k.Hash == "" {
 		t.Errorf("made %+v", k)
 	}
-	other, second, err := f.CreateKey(ctx, ann.ID, "ci")
+	other, second, err := f.CreateKey(ctx, ann.ID, account.NewKey{Name: "ci"})
 	check(t, err)
 	id, err := f.IdentifyKey(ctx, plain, now)
 	check(t, err)
@@ -58,7 +59,7 @@ func TestTooManyKeys(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 110 {
 		all.Go(func() {
-			_, _, err := f.CreateKey(t.Context(), u.ID, fmt.Sprint("key ", i))
+			_, _, err := f.CreateKey(t.Context(), u.ID, account.NewKey{Name: fmt.Sprint("key ", i)})
 			if err == nil {
 				made.Add(1)
 			} else {
@@ -78,7 +79,7 @@ func TestKeyRotation(t *testing.T) {
 	t.Parallel()
 	f, ctx, now := open(t), t.Context(), time.Now()
 	u := f.user(t, "ann", account.Member)
-	_, plain, err := f.CreateKey(ctx, u.ID, "laptop")
+	_, plain, err := f.CreateKey(ctx, u.ID, account.NewKey{Name: "laptop"})
 	check(t, err)
 	for _, tt := range []struct {
 		keys []string
@@ -96,7 +97,7 @@ func TestKeyLookups(t *testing.T) {
 	t.Parallel()
 	f, ctx, now := open(t), t.Context(), time.Now()
 	u := f.user(t, "ann", account.Member)
-	k, plain, err := f.CreateKey(ctx, u.ID, "laptop")
+	k, plain, err := f.CreateKey(ctx, u.ID, account.NewKey{Name: "laptop"})
 	check(t, err)
 	lookups := func(what, plain string, at time.Time, n, want int64, fail error) {
 		t.Helper()
@@ -120,13 +121,56 @@ func TestKeyLookups(t *testing.T) {
 	lookups("a key that is gone", plain, now.Add(6*time.Second), 10, 10, account.ErrBadKey)
 }
 
+// A change of a key counts from the next request on, here and where it is told.
+func TestUpdateKey(t *testing.T) {
+	t.Parallel()
+	f, ctx, now := open(t), t.Context(), time.Now()
+	ann, bob := f.user(t, "ann", account.Member), f.user(t, "bob", account.Member)
+	k, plain, err := f.CreateKey(ctx, ann.ID, account.NewKey{Name: "laptop", CreditsPerDay: 5_000_000_000, ResponseCache: true})
+	check(t, err)
+	uses := func(name string, day int64, cache bool) {
+		t.Helper()
+		id, err := f.IdentifyKey(ctx, plain, now)
+		check(t, err)
+		if got := id.Key; got.Name != name || got.CreditsPerDay != day || got.ResponseCache != cache || got.ID != k.ID {
+			t.Errorf("the key is %+v", got)
+		}
+	}
+	uses("laptop", 5_000_000_000, true)
+	changed, err := f.UpdateKey(ctx, ann.ID, k.ID, account.KeyChange{CreditsPerDay: ptr(int64(1))})
+	check(t, err)
+	if changed.CreditsPerDay != 1 || changed.Name != "laptop" || !changed.ResponseCache {
+		t.Errorf("changed %+v", changed)
+	}
+	uses("laptop", 1, true)
+	_, err = f.UpdateKey(ctx, ann.ID, k.ID, account.KeyChange{Name: ptr(" the  desk "), CreditsPerDay: ptr(int64(0)), ResponseCache: ptr(false)})
+	check(t, err)
+	uses("the desk", 0, false)
+	_, err = f.UpdateKey(ctx, bob.ID, k.ID, account.KeyChange{Name: ptr("mine")})
+	fails(t, "another user's key", err, account.ErrNoKey)
+	for field, c := range map[string]account.KeyChange{
+		"name":                     {Name: ptr(" ")},
+		"credits_per_day_nano_usd": {CreditsPerDay: ptr(int64(-1))},
+	} {
+		_, err := f.UpdateKey(ctx, ann.ID, k.ID, c)
+		if f := fault.From(err); f.Field != field {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+	_, _, err = f.CreateKey(ctx, ann.ID, account.NewKey{Name: "big", CreditsPerDay: 1 << 60})
+	if f := fault.From(err); f.Field != "credits_per_day_nano_usd" {
+		t.Errorf("a cap above a million dollars: %v", err)
+	}
+	uses("the desk", 0, false)
+}
+
 // A look-up that is under way while its key or session is revoked answers its
 // own request, and must not leave what it found behind.
 func TestNoResurrection(t *testing.T) {
 	t.Parallel()
 	f, ctx, now := open(t), t.Context(), time.Now()
 	u := f.user(t, "ann", account.Member)
-	k, plain, err := f.CreateKey(ctx, u.ID, "laptop")
+	k, plain, err := f.CreateKey(ctx, u.ID, account.NewKey{Name: "laptop"})
 	check(t, err)
 	f.store.afterKey = func() { check(t, f.DeleteKey(ctx, u.ID, k.ID)) }
 	_, err = f.IdentifyKey(ctx, plain, now)
@@ -141,7 +185,7 @@ func TestNoResurrection(t *testing.T) {
 	_, err = f.Identify(ctx, token, now)
 	fails(t, "a session revoked during the look-up", err, account.ErrSignedOut)
 
-	_, plain, err = f.CreateKey(ctx, u.ID, "ci")
+	_, plain, err = f.CreateKey(ctx, u.ID, account.NewKey{Name: "ci"})
 	check(t, err)
 	f.store.afterUser = func() {
 		_, err := f.Update(ctx, u.ID, account.Change{Suspended: ptr(true)})
@@ -160,7 +204,7 @@ func TestRevokeRace(t *testing.T) {
 	f, ctx := open(t), t.Context()
 	u := f.user(t, "ann", account.Member)
 	for range 10 {
-		k, plain, err := f.CreateKey(ctx, u.ID, "laptop")
+		k, plain, err := f.CreateKey(ctx, u.ID, account.NewKey{Name: "laptop"})
 		check(t, err)
 		var gone atomic.Bool
 		var racers sync.WaitGroup
@@ -194,7 +238,7 @@ func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, ctx := open(t), t.Context()
 		ann, bob := f.user(t, "ann", account.Member), f.user(t, "bob", account.Member)
-		_, plain, err := f.CreateKey(ctx, ann.ID, "laptop")
+		_, plain, err := f.CreateKey(ctx, ann.ID, account.NewKey{Name: "laptop"})
 		check(t, err)
 		token, _ := f.signedIn(t, bob.ID, time.Now())
 		seen := func() (key, annAt, bobAt time.Time) {

@@ -264,7 +264,7 @@ func TestSuspend(t *testing.T) {
 	f, ctx, now := open(t), t.Context(), time.Now()
 	u := f.user(t, "ann", account.Member)
 	token, _ := f.signedIn(t, u.ID, now)
-	_, plain, err := f.CreateKey(ctx, u.ID, "laptop")
+	_, plain, err := f.CreateKey(ctx, u.ID, account.NewKey{Name: "laptop"})
 	check(t, err)
 	identify := func() (session, key error) {
 		_, session = f.Identify(ctx, token, now)
@@ -301,7 +301,7 @@ func TestChangeCountsAtOnce(t *testing.T) {
 	f, ctx, now := open(t), t.Context(), time.Now()
 	u := f.user(t, "ann", account.Member)
 	token, _ := f.signedIn(t, u.ID, now)
-	_, plain, err := f.CreateKey(ctx, u.ID, "laptop")
+	_, plain, err := f.CreateKey(ctx, u.ID, account.NewKey{Name: "laptop"})
 	check(t, err)
 	for _, role := range []account.Role{account.Member, account.Admin} {
 		_, err := f.Update(ctx, u.ID, account.Change{Role: &role, Plan: ptr("plan of " + string(role))})
@@ -324,7 +324,7 @@ func TestSignedOut(t *testing.T) {
 	f, ctx, now := open(t), t.Context(), time.Now()
 	u := f.user(t, "ann", account.Member)
 	token, s := f.signedIn(t, u.ID, now)
-	_, key, err := f.CreateKey(ctx, u.ID, "laptop")
+	_, key, err := f.CreateKey(ctx, u.ID, account.NewKey{Name: "laptop"})
 	check(t, err)
 	_, err = f.IdentifyKey(ctx, key, now)
 	check(t, err)

@@ -202,18 +202,23 @@ func (c Change) apply(u *User) error {
 // maxLimit keeps sums of limits far from the end of an int64.
 const maxLimit = 1_000_000_000
 
+// maxSpend is the largest cap of a day: a million dollars, in nano-dollars.
+const maxSpend = 1_000_000 * 1_000_000_000
+
 func (l Limits) check() error {
 	for _, f := range []struct {
 		name  string
 		value *int64
+		most  int64
 	}{
-		{"requests_per_minute", l.RequestsPerMinute},
-		{"requests_per_minute_per_provider", l.RequestsPerMinuteProvider},
-		{"concurrent_answers", l.ConcurrentAnswers},
-		{"tokens_per_minute", l.TokensPerMinute},
+		{"requests_per_minute", l.RequestsPerMinute, maxLimit},
+		{"requests_per_minute_per_provider", l.RequestsPerMinuteProvider, maxLimit},
+		{"concurrent_answers", l.ConcurrentAnswers, maxLimit},
+		{"tokens_per_minute", l.TokensPerMinute, maxLimit},
+		{"credits_per_day_nano_usd", l.CreditsPerDay, maxSpend},
 	} {
-		if f.value != nil && (*f.value < 0 || *f.value > maxLimit) {
-			return fault.Field("limits."+f.name, "must be between 0 and %d", maxLimit)
+		if f.value != nil && (*f.value < 0 || *f.value > f.most) {
+			return fault.Field("limits."+f.name, "must be between 0 and %d", f.most)
 		}
 	}
 	return nil

@@ -90,6 +90,8 @@ func TestUpdate(t *testing.T) {
 		{"name", account.Change{Name: ptr(strings.Repeat("n", 101))}},
 		{"role", account.Change{Role: ptr(account.Role("root"))}},
 		{"limits.tokens_per_minute", account.Change{Limits: &account.Limits{TokensPerMinute: ptr(int64(-1))}}},
+		{"limits.credits_per_day_nano_usd", account.Change{Limits: &account.Limits{CreditsPerDay: ptr(int64(-1))}}},
+		{"limits.credits_per_day_nano_usd", account.Change{Limits: &account.Limits{CreditsPerDay: ptr(int64(1e15 + 1))}}},
 		{"limits.concurrent_answers", account.Change{Limits: &account.Limits{ConcurrentAnswers: ptr(int64(2e9))}}},
 	} {
 		_, err := f.Update(ctx, u.ID, tt.change)

@@ -256,10 +256,14 @@ type apiKey struct {
 	Key       string     `json:"key,omitempty"` // shown once
 	CreatedAt time.Time  `json:"created_at"`
 	UsedAt    *time.Time `json:"last_used_at,omitempty"`
+
+	CreditsPerDay money.Amount `json:"credits_per_day_nano_usd"` // what it may spend in one day (UTC); 0: no cap of its own
+	ResponseCache bool         `json:"response_cache"`           // answer its repeated requests from the response cache
 }
 
 func apiKeyOf(k account.Key) apiKey {
-	out := apiKey{ID: k.ID, Name: k.Name, Prefix: k.Prefix, CreatedAt: k.CreatedAt}
+	out := apiKey{ID: k.ID, Name: k.Name, Prefix: k.Prefix, CreatedAt: k.CreatedAt,
+		CreditsPerDay: money.Amount(k.CreditsPerDay), ResponseCache: k.ResponseCache}
 	if !k.UsedAt.IsZero() {
 		out.UsedAt = &k.UsedAt
 	}
@@ -280,18 +284,39 @@ func (s *Server) listKeys(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) createKey(w http.ResponseWriter, r *http.Request) error {
 	var in struct {
-		Name string `json:"name"`
+		Name          string `json:"name"`
+		CreditsPerDay int64  `json:"credits_per_day_nano_usd"`
+		ResponseCache bool   `json:"response_cache"`
 	}
 	if err := decode(w, r, &in); err != nil {
 		return err
 	}
-	k, plain, err := s.Accounts.CreateKey(r.Context(), userOf(r), in.Name)
+	k, plain, err := s.Accounts.CreateKey(r.Context(), userOf(r), account.NewKey(in))
 	if err != nil {
 		return err
 	}
 	out := apiKeyOf(k)
 	out.Key = plain
 	return send(w, http.StatusCreated, out)
+}
+
+// keyChange is what a key's owner may change of it; what is left out stays.
+type keyChange struct {
+	Name          *string `json:"name,omitempty"`
+	CreditsPerDay *int64  `json:"credits_per_day_nano_usd,omitempty"`
+	ResponseCache *bool   `json:"response_cache,omitempty"`
+}
+
+func (s *Server) updateKey(w http.ResponseWriter, r *http.Request) error {
+	var in keyChange
+	if err := decode(w, r, &in); err != nil {
+		return err
+	}
+	k, err := s.Accounts.UpdateKey(r.Context(), userOf(r), r.PathValue("id"), account.KeyChange(in))
+	if err != nil {
+		return err
+	}
+	return send(w, http.StatusOK, apiKeyOf(k))
 }
 
 func (s *Server) deleteKey(w http.ResponseWriter, r *http.Request) error {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
@@ -45,6 +46,8 @@ type adminModel struct {
 	MaxOutput     int64         `json:"max_output_tokens"`
 	Capabilities  []string      `json:"capabilities"`
 	Aliases       []string      `json:"aliases"`
+	Substitutes   []string      `json:"substitutes"` // ids of models that may answer when this one cannot, in order
+	RetiresOn     string        `json:"retires_on"`  // day the provider takes it away, such as 2027-03-31; empty: not announced
 	Rules         llm.Rules     `json:"parameter_rules"`
 	Prices        *money.Rates  `json:"prices,omitempty"` // the provider's, without markup
 	Version       string        `json:"price_version,omitempty"`
@@ -55,7 +58,8 @@ type adminModel struct {
 
 func adminModelOf(m catalog.Model, revision int64) adminModel {
 	out := adminModel{ID: m.ID, Provider: m.Provider, Upstream: m.Upstream, Name: m.Name, State: m.State, ContextWindow: m.ContextWindow,
-		MaxOutput: m.MaxOutput, Capabilities: notNil(m.Capabilities), Aliases: notNil(m.Aliases), Rules: m.Rules, Revision: revision}
+		MaxOutput: m.MaxOutput, Capabilities: notNil(m.Capabilities), Aliases: notNil(m.Aliases), Substitutes: notNil(m.Substitutes),
+		RetiresOn: m.RetiresOn, Rules: m.Rules, Revision: revision}
 	if p, ok := m.PriceAt(time.Now()); ok {
 		out.Prices, out.Version, out.Source, out.AsOf = &p.Rates, p.Version, p.Source, p.AsOf
 	}
@@ -75,7 +79,7 @@ func (s *Server) adminModels(w http.ResponseWriter, _ *http.Request) error {
 // model puts what was sent over a row. Prices that differ become a new version.
 func (in adminModel) model(d *catalog.Draft) error {
 	m := catalog.Model{ID: in.ID, Provider: in.Provider, Upstream: in.Upstream, Name: in.Name, State: in.State, ContextWindow: in.ContextWindow,
-		MaxOutput: in.MaxOutput, Capabilities: in.Capabilities, Aliases: in.Aliases, Rules: in.Rules}
+		MaxOutput: in.MaxOutput, Capabilities: in.Capabilities, Aliases: in.Aliases, Substitutes: in.Substitutes, RetiresOn: in.RetiresOn, Rules: in.Rules}
 	if m.State == "" {
 		m.State = catalog.Active
 	}
@@ -144,6 +148,7 @@ func (s *Server) updateModel(w http.ResponseWriter, r *http.Request) error {
 		in := adminModelOf(*old, 0)
 		in.Prices = clone(in.Prices)
 		in.Source = ""
+		in.Rules = rulesBelow(body, in.Rules)
 		if err := decodeBytes(body, &in); err != nil {
 			return err
 		}
@@ -161,6 +166,18 @@ func clone[T any](p *T) *T {
 	}
 	c := *p
 	return &c
+}
+
+// rulesBelow gives the rules that a body is read over. When it names any they are
+// one value: what it leaves out of them, a member of a map too, is gone.
+func rulesBelow(body []byte, old llm.Rules) llm.Rules {
+	var named struct {
+		Rules json.RawMessage `json:"parameter_rules"`
+	}
+	if json.Unmarshal(body, &named) == nil && named.Rules != nil {
+		return llm.Rules{}
+	}
+	return old
 }
 
 func (s *Server) deleteModel(w http.ResponseWriter, r *http.Request) error {
@@ -267,6 +284,8 @@ type adminProvider struct {
 	NeedsKey       bool           `json:"needs_key,omitempty"`
 	AllowPrivate   bool           `json:"allow_private_address"`
 	MaxConcurrency int            `json:"max_concurrency"`
+	MaxWaiting     int            `json:"max_waiting"` // answers that may wait for a place; 0: the default
+	MaxWait        string         `json:"max_wait"`    // how long one waits at most, such as 30s; empty: the default
 	Timeouts       *adminTimeouts `json:"timeouts,omitempty"`
 	Revision       int64          `json:"revision,omitempty"`
 }
@@ -279,7 +298,7 @@ func adminProviderOf(snap *catalog.Snapshot, p catalog.Provider) adminProvider {
 		return (time.Duration(ms) * time.Millisecond).String()
 	}
 	out := adminProvider{ID: p.ID, Name: p.Name, Protocol: p.Protocol, BaseURL: p.BaseURL, Enabled: p.Enabled, Keyless: p.Keyless, KeyEnv: p.KeyEnv,
-		AllowPrivate: p.AllowPrivate, MaxConcurrency: p.MaxConcurrency, Keys: []adminKey{}, Revision: snap.Revision,
+		AllowPrivate: p.AllowPrivate, MaxConcurrency: p.MaxConcurrency, MaxWaiting: p.MaxWaiting, MaxWait: text(p.MaxWaitMS), Keys: []adminKey{}, Revision: snap.Revision,
 		Timeouts: &adminTimeouts{text(p.Timeouts.ConnectMS), text(p.Timeouts.FirstTokenMS), text(p.Timeouts.IdleMS)}, NeedsKey: snap.NeedsKey(p.ID)}
 	for _, k := range snap.Keys(p.ID) {
 		out.Keys = append(out.Keys, adminKey{k.ID, k.Last4, k.CreatedAt})
@@ -300,24 +319,27 @@ func (s *Server) adminProviders(w http.ResponseWriter, _ *http.Request) error {
 // provider puts what was sent over a row; keys are replaced when they are named.
 func (in adminProvider) provider(d *catalog.Draft) error {
 	p := catalog.Provider{ID: in.ID, Name: in.Name, Protocol: in.Protocol, BaseURL: strings.TrimRight(in.BaseURL, "/"), KeyEnv: in.KeyEnv, Keyless: in.Keyless,
-		Enabled: in.Enabled, AllowPrivate: in.AllowPrivate, MaxConcurrency: in.MaxConcurrency}
+		Enabled: in.Enabled, AllowPrivate: in.AllowPrivate, MaxConcurrency: in.MaxConcurrency, MaxWaiting: in.MaxWaiting}
 	if p.Name == "" {
 		p.Name = p.ID
 	}
-	if t := in.Timeouts; t != nil {
-		for _, v := range []struct {
-			field, text string
-			to          *int64
-		}{{"timeouts.connect", t.Connect, &p.Timeouts.ConnectMS}, {"timeouts.first_token", t.FirstToken, &p.Timeouts.FirstTokenMS}, {"timeouts.idle", t.Idle, &p.Timeouts.IdleMS}} {
-			if v.text == "" {
-				continue
-			}
-			d, err := time.ParseDuration(v.text)
-			if err != nil || d <= 0 || d > time.Hour {
-				return fault.Field(v.field, "must be a duration above zero, such as 30s, of at most an hour")
-			}
-			*v.to = d.Milliseconds()
+	t := in.Timeouts
+	if t == nil {
+		t = &adminTimeouts{}
+	}
+	for _, v := range []struct {
+		field, text string
+		to          *int64
+	}{{"timeouts.connect", t.Connect, &p.Timeouts.ConnectMS}, {"timeouts.first_token", t.FirstToken, &p.Timeouts.FirstTokenMS},
+		{"timeouts.idle", t.Idle, &p.Timeouts.IdleMS}, {"max_wait", in.MaxWait, &p.MaxWaitMS}} {
+		if v.text == "" {
+			continue
 		}
+		d, err := time.ParseDuration(v.text)
+		if err != nil || d <= 0 || d > time.Hour {
+			return fault.Field(v.field, "must be a duration above zero, such as 30s, of at most an hour")
+		}
+		*v.to = d.Milliseconds()
 	}
 	d.PutProvider(p)
 	if in.APIKeys != nil {

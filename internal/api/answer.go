@@ -102,6 +102,15 @@ func send(w http.ResponseWriter, status int, body any) error {
 	return nil
 }
 
+// sendJSON answers with JSON that is written already.
+func sendJSON(w http.ResponseWriter, body []byte) error {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	_, _ = w.Write(body) // the reader may be gone
+	return nil
+}
+
 // none answers with nothing.
 func none(w http.ResponseWriter) error {
 	w.Header().Set("Cache-Control", "no-store")

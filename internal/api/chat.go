@@ -21,13 +21,14 @@ type sendIn struct {
 	MaxCost      money.Amount `json:"max_cost_nano_usd,omitempty"`
 	Temperature  *float64     `json:"temperature,omitempty"`
 	System       string       `json:"system,omitempty"`
+	Substitutes  []string     `json:"substitutes,omitempty"` // may answer when a model cannot; left out: the catalog's
 }
 
 func (s *Server) prompt(r *http.Request, in sendIn) chat.Prompt {
 	id := identityOf(r)
 	return chat.Prompt{User: id.User.ID, Plan: s.planOf(id.User), RequestID: requestID(r), Key: r.Header.Get("Idempotency-Key"),
 		Conversation: in.Conversation, Text: in.Prompt, Models: in.Models, Images: in.Images, System: in.System,
-		MaxTokens: in.MaxTokens, MaxCost: in.MaxCost, Temperature: in.Temperature}
+		MaxTokens: in.MaxTokens, MaxCost: in.MaxCost, Temperature: in.Temperature, Substitutes: in.Substitutes}
 }
 
 // needKey insists on an idempotency key where a repeated request would spend or grant twice.
@@ -74,7 +75,7 @@ func (s *Server) sent(w http.ResponseWriter, sent chat.Sent, err error) error {
 	if sent.Created {
 		status = http.StatusCreated
 	}
-	return send(w, status, runOf(sent.Run))
+	return send(w, status, s.runOf(sent.Run))
 }
 
 func (s *Server) estimateRun(w http.ResponseWriter, r *http.Request) error {
@@ -111,6 +112,16 @@ type answer struct {
 	CreatedAt    time.Time     `json:"created_at"`
 	FirstTokenMS int64         `json:"first_token_ms,omitempty"`
 	TotalMS      int64         `json:"total_ms,omitempty"`
+	ServedBy     string        `json:"served_by,omitempty"` // the model that answered instead
+	ServedByName string        `json:"served_by_name,omitempty"`
+	Code         string        `json:"substitute_code,omitempty"` // why it had to
+	Queue        *queue        `json:"queue,omitempty"`
+}
+
+// queue is where an answer stands that waits for a place at its provider.
+type queue struct {
+	Place    int   `json:"place"`
+	Estimate int64 `json:"estimate_ms"`
 }
 
 type run struct {
@@ -128,7 +139,7 @@ type run struct {
 	Selected     []string   `json:"selected"`
 }
 
-func runOf(r chat.Run) run {
+func (s *Server) runOf(r chat.Run) run {
 	out := run{ID: r.ID, Conversation: r.Conversation, State: "running", Prompt: r.Prompt, Images: notNil(r.Images), System: r.System,
 		RetryOf: r.RetryOf, CreatedAt: r.CreatedAt, Seq: r.Seq, Answers: []answer{}, Selected: notNil(r.Selected)}
 	if !r.FinishedAt.IsZero() {
@@ -136,7 +147,14 @@ func runOf(r chat.Run) run {
 	}
 	for _, a := range r.Answers {
 		v := answer{ID: a.ID, Model: a.Model, ModelName: a.ModelName, State: a.State, Text: a.Text, Reasoning: a.Reasoning,
-			FinishReason: a.FinishReason, CreatedAt: a.CreatedAt, FirstTokenMS: a.FirstTokenMS, TotalMS: a.TotalMS}
+			FinishReason: a.FinishReason, CreatedAt: a.CreatedAt, FirstTokenMS: a.FirstTokenMS, TotalMS: a.TotalMS,
+			ServedBy: a.ServedBy, Code: a.SubstituteCode}
+		if a.ServedBy != "" {
+			v.ServedByName = s.modelName(a.ServedBy)
+		}
+		if a.Place > 0 {
+			v.Queue = &queue{a.Place, a.WaitMS}
+		}
 		if a.ErrorCode != "" {
 			v.Error = &answerError{a.ErrorCode, a.ErrorText, a.Retryable, a.RetryAfter}
 		}
@@ -146,6 +164,14 @@ func runOf(r chat.Run) run {
 		out.Answers = append(out.Answers, v)
 	}
 	return out
+}
+
+// modelName is a model's name for people.
+func (s *Server) modelName(id string) string {
+	if m := s.Catalog.Snapshot().Model(id); m != nil {
+		return m.Name
+	}
+	return id
 }
 
 func notNil(list []string) []string {
@@ -160,7 +186,7 @@ func (s *Server) getRun(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return send(w, http.StatusOK, runOf(found))
+	return send(w, http.StatusOK, s.runOf(found))
 }
 
 func (s *Server) stopRun(w http.ResponseWriter, r *http.Request) error {
@@ -176,7 +202,7 @@ func (s *Server) stopRun(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return send(w, http.StatusAccepted, runOf(stopped))
+	return send(w, http.StatusAccepted, s.runOf(stopped))
 }
 
 // runEvents streams a run's events from any number on.
@@ -293,7 +319,7 @@ func (s *Server) getConversation(w http.ResponseWriter, r *http.Request) error {
 		Runs []run `json:"runs"`
 	}{conversationOf(c), []run{}}
 	for _, x := range runs {
-		out.Runs = append(out.Runs, runOf(x))
+		out.Runs = append(out.Runs, s.runOf(x))
 	}
 	return send(w, http.StatusOK, out)
 }
@@ -331,5 +357,5 @@ func (s *Server) selectAnswers(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return send(w, http.StatusOK, runOf(got))
+	return send(w, http.StatusOK, s.runOf(got))
 }

@@ -23,6 +23,7 @@ type eventWriter struct {
 	buf     []byte
 	started bool
 	quiet   time.Time // when something was last sent
+	kind    string    // Content-Type when the stream is no event stream: it has no comments then
 }
 
 func newEventWriter(w http.ResponseWriter) *eventWriter {
@@ -36,10 +37,21 @@ func (e *eventWriter) start() {
 	}
 	e.started = true
 	h := e.w.Header()
-	h["Content-Type"] = []string{"text/event-stream; charset=utf-8"}
+	kind := e.kind
+	if kind == "" {
+		kind = "text/event-stream; charset=utf-8"
+	}
+	h["Content-Type"] = []string{kind}
 	h["Cache-Control"] = []string{"no-store, no-transform"}
 	h["X-Accel-Buffering"] = []string{"no"}
 	e.w.WriteHeader(http.StatusOK)
+}
+
+// begun tells whether the headers are sent.
+func (e *eventWriter) begun() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.started
 }
 
 // data sends one data-only event; more says that another is right behind it.
@@ -47,6 +59,17 @@ func (e *eventWriter) data(payload []byte, more bool) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.buf = append(append(append(e.buf, "data: "...), payload...), "\n\n"...)
+	if more && len(e.buf) < 32<<10 {
+		return nil
+	}
+	return e.flush()
+}
+
+// raw sends frames that are whole; more says that others are right behind them.
+func (e *eventWriter) raw(frames []byte, more bool) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.buf = append(e.buf, frames...)
 	if more && len(e.buf) < 32<<10 {
 		return nil
 	}
@@ -65,7 +88,12 @@ func (e *eventWriter) event(id []byte, payload []byte, more bool) error {
 func (e *eventWriter) comment(text string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.buf = append(append(append(e.buf, ": "...), text...), "\n\n"...)
+	if e.kind != "" {
+		e.buf = append(e.buf, '\n') // white space is all that JSON can be kept alive with
+		return e.flush()
+	}
+	e.buf = append(append(e.buf, ": "...), text...)
+	e.buf = append(e.buf, "\n\n"...)
 	return e.flush()
 }
 

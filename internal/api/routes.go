@@ -32,6 +32,15 @@ func (s *Server) routes() []route {
 	get, post, put, patch, del := http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
 	return []route{
 		{post, "/v1/chat/completions", bearer, s.chatCompletions, "Ask one model (OpenAI's chat completions)", nil, nil},
+		{post, "/v1/responses", bearer, s.createResponse, "Ask one model (OpenAI's Responses, not stored)", nil, nil},
+		{post, "/v1/messages", bearer, s.createMessage, "Ask one model (Anthropic's Messages)", nil, nil},
+		{post, "/v1/messages/count_tokens", bearer, s.countMessage, "Count a message's tokens", nil, nil},
+		{post, "/v1/embeddings", bearer, s.createEmbeddings, "Texts to vectors", nil, nil},
+		{post, "/v1/images/generations", bearer, s.createImages, "A prompt to images", nil, nil},
+		{post, "/v1/audio/transcriptions", bearer, s.createTranscription, "Speech to text", nil, nil},
+		{post, "/v1beta/models/{call...}", bearer, s.geminiCall, "Ask one model (Gemini's generateContent)", nil, nil},
+		{get, "/v1beta/models", bearer, s.geminiModels, "Models you may call, as Gemini lists them", nil, nil},
+		{get, "/v1beta/models/{id...}", bearer, s.geminiModel, "One model, as Gemini shows it", nil, nil},
 		{get, "/v1/models", bearer, s.listModels, "Models you may call", nil, nil},
 		{get, "/v1/models/{id...}", bearer, s.getModel, "One model", nil, model{}},
 		{get, "/v1/receipts/{id}", either, s.receipt, "What one answer cost and why, by its id or its request's", nil, credit.Receipt{}},
@@ -47,6 +56,7 @@ func (s *Server) routes() []route {
 		{del, "/api/me/sessions/{id}", member, s.revokeSession, "Sign a device out", nil, nil},
 		{get, "/api/keys", member, s.listKeys, "API keys", nil, page[apiKey]{}},
 		{post, "/api/keys", member, s.createKey, "Make an API key; it is shown once", nil, apiKey{}},
+		{patch, "/api/keys/{id}", member, s.updateKey, "Rename an API key, set its cap of a day or its use of the response cache: at once", keyChange{}, apiKey{}},
 		{del, "/api/keys/{id}", member, s.deleteKey, "Revoke an API key", nil, nil},
 		{get, "/api/models", member, s.getModels, "Models with prices including markup", nil, page[catalog.Listed]{}},
 
@@ -98,8 +108,11 @@ func (s *Server) routes() []route {
 		{get, "/api/admin/usage", admin, s.getUsage, "Use by day and model", nil, page[credit.UsageRow]{}},
 		{get, "/api/admin/requests", admin, s.listRequests, "Receipts of everybody, newest first", nil, page[request]{}},
 		{get, "/api/admin/instances", admin, s.listInstances, "Instances and the revision they serve", nil, instances{}},
+		{get, "/api/admin/upstreams", admin, s.listUpstreams, "Providers as this instance finds them: queues, keys, breakers", nil, page[upstreamOf]{}},
+		{get, "/api/admin/alerts", admin, s.listAlerts, "What an operator has to mend", nil, page[alert]{}},
 		{get, "/api/admin/ledger", admin, s.getLedger, "The proof of the books", nil, ledgerReport{}},
 
+		{get, "/.well-known/onemind-receipt-keys.json", anyone, s.receiptKeys, "Public keys that check signed receipts (JWKS)", nil, nil},
 		{get, "/openapi.json", anyone, s.openAPI, "This description", nil, nil},
 		{get, "/docs", anyone, s.docs, "This description, to read", nil, nil},
 	}

@@ -43,6 +43,9 @@ type Config struct {
 	Version  string
 	Public   string // public URL, empty: taken from the request
 	Started  time.Time
+	// Sign signs receipts, and Keys is the JWKS of the keys that check them.
+	Sign func(payload []byte) (keyID string, signature []byte)
+	Keys []byte
 	// Instances lists who serves, this instance included.
 	Instances func(context.Context) []fleet.Instance
 }
@@ -72,7 +75,10 @@ func New(c Config) *Server {
 		mux.Handle(rt.method+" "+rt.path, s.guarded(rt))
 	}
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, unknownRoute(mux, w, r)) })
-	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) { s.failOpenAI(w, r, unknownRoute(mux, w, r)) })
+	for _, path := range []string{"/v1/", "/v1/messages/", "/v1beta/"} {
+		fail := s.failIn(dialectOf(path))
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { fail(w, r, unknownRoute(mux, w, r)) })
+	}
 	mux.HandleFunc("GET /health", s.health)
 	mux.Handle("/", c.Web)
 	s.handler = s.outer(mux)
@@ -98,7 +104,7 @@ const (
 	anyone guard = iota
 	member       // a signed-in user
 	admin        // a signed-in administrator
-	bearer       // an API key, answered in OpenAI's shape
+	bearer       // an API key; errors have the shape of the address's dialect
 	either       // an API key or a session
 )
 
@@ -153,7 +159,7 @@ func (s *Server) outer(next http.Handler) http.Handler {
 				s.fail(w, r, fmt.Errorf("panic: %v", v))
 			}
 		}()
-		if !strings.HasPrefix(r.URL.Path, "/v1/") {
+		if !forSDKs(r.URL.Path) {
 			secure(h)
 			if err := origin.Check(r); err != nil {
 				s.fail(w, r, fault.New(fault.Forbidden, "cross_site", "This request came from another site and was refused."))
@@ -162,6 +168,11 @@ func (s *Server) outer(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// forSDKs tells the addresses that programs call with an API key.
+func forSDKs(path string) bool {
+	return strings.HasPrefix(path, "/v1/") || strings.HasPrefix(path, "/v1beta/")
 }
 
 // policy allows the page its own files and nothing else. Inline styles are
@@ -180,8 +191,8 @@ func secure(h http.Header) {
 // guarded wraps a route's handler: who asks is found once, here.
 func (s *Server) guarded(rt route) http.Handler {
 	fail := s.fail
-	if strings.HasPrefix(rt.path, "/v1/") {
-		fail = s.failOpenAI
+	if forSDKs(rt.path) {
+		fail = s.failIn(dialectOf(rt.path))
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if rt.guard != anyone {
@@ -199,10 +210,9 @@ func (s *Server) guarded(rt route) http.Handler {
 }
 
 func (s *Server) identify(r *http.Request, g guard) (account.Identity, error) {
-	header := r.Header.Get("Authorization")
-	key, isBearer := strings.CutPrefix(header, "Bearer ")
-	if g == bearer || g == either && header != "" {
-		if !isBearer {
+	key, given := apiKeyIn(r)
+	if g == bearer || g == either && given {
+		if key == "" {
 			return account.Identity{}, account.ErrBadKey
 		}
 		return s.Accounts.IdentifyKey(r.Context(), key, time.Now())
@@ -216,6 +226,25 @@ func (s *Server) identify(r *http.Request, g guard) (account.Identity, error) {
 		return id, fault.New(fault.Forbidden, "admin_only", "Only administrators may do this.")
 	}
 	return id, err
+}
+
+// apiKeyIn finds the API key of a request where OpenAI's, Anthropic's and
+// Google's clients put it, and tells whether there was anything. A key in the
+// address is not taken: addresses are logged.
+func apiKeyIn(r *http.Request) (key string, given bool) {
+	if header := r.Header.Get("Authorization"); header != "" {
+		key, _ = strings.CutPrefix(header, "Bearer ")
+		if key == header {
+			key = ""
+		}
+		return key, true
+	}
+	for _, name := range [...]string{"X-Api-Key", "X-Goog-Api-Key"} {
+		if key := r.Header.Get(name); key != "" {
+			return key, true
+		}
+	}
+	return "", false
 }
 
 // unknownRoute tells a wrong method from a path that does not exist.
@@ -255,6 +284,7 @@ func (s *Server) planOf(u account.User) catalog.Plan {
 		{&plan.RequestsPerMinuteProvider, u.Limits.RequestsPerMinuteProvider},
 		{&plan.ConcurrentAnswers, u.Limits.ConcurrentAnswers},
 		{&plan.TokensPerMinute, u.Limits.TokensPerMinute},
+		{(*int64)(&plan.CreditsPerDay), u.Limits.CreditsPerDay},
 	} {
 		if own.from != nil {
 			*own.to = *own.from

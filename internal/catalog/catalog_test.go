@@ -89,7 +89,7 @@ func TestStart(t *testing.T) {
 	if snap.Revision != 1 || s.LastError() != nil {
 		t.Errorf("revision %d, %v", snap.Revision, s.LastError())
 	}
-	if r := route(t, s.Catalog, "openai/gpt-4o"); r.Target().Key.Reveal() != "sk-from-the-environment" || r.Version != "gpt-4o@1" || r.Revision != 1 {
+	if r := route(t, s.Catalog, "openai/gpt-4o"); r.Keys()[0].Reveal() != "sk-from-the-environment" || r.Version != "gpt-4o@1" || r.Revision != 1 {
 		t.Errorf("route %+v", r)
 	}
 	_, err := snap.Route("claude-opus-5-5")
@@ -300,7 +300,7 @@ func TestKeys(t *testing.T) {
 		if len(info) != 2 || info[0].Last4 != "1111" || info[1].Last4 != "" || c.Snapshot().NeedsKey("openai") || !c.Snapshot().NeedsKey("xai") || c.Snapshot().NeedsKey("groq") {
 			t.Errorf("%s instance: keys %+v", name, info)
 		}
-		if key := route(t, c, "gpt-4o").Target().Key; key.Reveal() != "sk-first-00001111" || fmt.Sprintf("%v%+v%#v", key, key, key) != strings.Repeat("[secret]", 3) {
+		if key := route(t, c, "gpt-4o").Keys()[0]; key.Reveal() != "sk-first-00001111" || fmt.Sprintf("%v%+v%#v", key, key, key) != strings.Repeat("[secret]", 3) {
 			t.Errorf("%s instance: wrong or naked key", name)
 		}
 	}
@@ -381,7 +381,7 @@ func TestRollback(t *testing.T) {
 	if now.Rates.Output != 100 || now.Version != "demo@5" || then.Rates.Output != 100 || len(m.Prices) != 6 {
 		t.Errorf("price now %+v, later %+v, of %d versions", now, then, len(m.Prices))
 	}
-	if r := route(t, s.Catalog, "gpt-4o"); r.Version != "gpt-4o@1" || r.Target().Key.Reveal() != "sk-1" {
+	if r := route(t, s.Catalog, "gpt-4o"); r.Version != "gpt-4o@1" || r.Keys()[0].Reveal() != "sk-1" {
 		t.Errorf("route %+v", r)
 	}
 	if again, err := s.Rollback(t.Context(), admin(""), rev.Number); err != nil || again.Number != rev.Number {
@@ -455,7 +455,7 @@ func TestBuiltinMode(t *testing.T) {
 	})
 	s.config.Builtin = true
 	c := s.second(t)
-	if c.Snapshot().Settings.Markup != 3000 || route(t, c, "gpt-4o").Target().Key.Reveal() != "sk-stored" {
+	if c.Snapshot().Settings.Markup != 3000 || route(t, c, "gpt-4o").Keys()[0].Reveal() != "sk-stored" {
 		t.Error("the built-in catalog is not served with the stored keys")
 	}
 	if _, err := c.Edit(t.Context(), admin(""), 0, func(*catalog.Draft) error { return nil }); !errors.Is(err, catalog.ErrReadOnly) {
@@ -474,7 +474,7 @@ func TestPreviewSavesNothing(t *testing.T) {
 		t.Errorf("changes %v, %v", changes, err)
 	}
 	rev := edit(t, s.Catalog, func(d *catalog.Draft) error { return file.Apply(d, false) })
-	if r := route(t, s.Catalog, "local/gpt-4o-mini"); rev.Number != 2 || r.Target().Key.Reveal() != "sk-test" || r.Model.ID != "local-small" {
+	if r := route(t, s.Catalog, "local/gpt-4o-mini"); rev.Number != 2 || r.Keys()[0].Reveal() != "sk-test" || r.Model.ID != "local-small" {
 		t.Errorf("route %+v", r)
 	}
 	if changes, err := s.Preview(func(d *catalog.Draft) error { return file.Apply(d, false) }); err != nil || len(changes) != 0 {

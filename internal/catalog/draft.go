@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -109,14 +110,9 @@ func (d Document) clone() Document {
 	for i := range d.Models {
 		m := &d.Models[i]
 		m.Capabilities, m.Aliases, m.Prices = slices.Clone(m.Capabilities), slices.Clone(m.Aliases), slices.Clone(m.Prices)
+		m.Substitutes = slices.Clone(m.Substitutes)
 		m.Rules.Refuse, m.Rules.Drop = slices.Clone(m.Rules.Refuse), slices.Clone(m.Rules.Drop)
-		if m.Rules.Set != nil {
-			set := make(map[string]string, len(m.Rules.Set))
-			for name, value := range m.Rules.Set {
-				set[name] = value
-			}
-			m.Rules.Set = set
-		}
+		m.Rules.Set, m.Rules.Clamp = maps.Clone(m.Rules.Set), maps.Clone(m.Rules.Clamp)
 	}
 	return d
 }

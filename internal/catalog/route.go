@@ -33,21 +33,20 @@ type Route struct {
 	keys []llm.Key
 }
 
-// Target is where the call is sent, capped at what the model can put out.
+// Target is where the call is sent, without a key, capped at what the model can put out.
 func (r *Route) Target() llm.Target {
 	p := r.Provider
-	to := llm.Target{Provider: p.ID, BaseURL: p.BaseURL, Upstream: r.Model.Upstream, Cap: r.Model.MaxOutput, Rules: r.Model.Rules,
+	return llm.Target{Provider: p.ID, BaseURL: p.BaseURL, Upstream: r.Model.Upstream, Cap: r.Model.MaxOutput, Rules: r.Model.Rules,
 		AllowPrivate: p.AllowPrivate, Concurrency: p.MaxConcurrency,
 		Timeouts: llm.Timeouts{
 			Connect:    wait(p.Timeouts.ConnectMS, defaultConnect),
 			FirstToken: wait(p.Timeouts.FirstTokenMS, defaultFirstToken),
 			Idle:       wait(p.Timeouts.IdleMS, defaultIdle),
 		}}
-	if len(r.keys) > 0 {
-		to.Key = r.keys[0]
-	}
-	return to
 }
+
+// Keys are the provider's keys in their order; none if it needs none.
+func (r *Route) Keys() []llm.Key { return r.keys }
 
 func wait(ms int64, otherwise time.Duration) time.Duration {
 	if ms <= 0 {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -183,6 +185,19 @@ func TestValidate(t *testing.T) {
 	model := func(change func(*catalog.Model)) func(*catalog.Document) {
 		return func(d *catalog.Document) { change(&d.Models[0]) }
 	}
+	clamp := func(name string, r llm.Range) func(*catalog.Document) {
+		return model(func(m *catalog.Model) { m.Rules.Clamp = map[string]llm.Range{name: r} })
+	}
+	// twin adds n more models and gives the first one.
+	twin := func(d *catalog.Document, n int) *catalog.Model {
+		for i := range n {
+			m := d.Models[0]
+			m.ID, m.Prices = fmt.Sprint("twin", i), slices.Clone(m.Prices)
+			m.Prices[0].Version = m.ID + "@1"
+			d.Models = append(d.Models, m)
+		}
+		return &d.Models[0]
+	}
 	for _, tt := range []struct {
 		field  string // empty: accepted
 		change func(*catalog.Document)
@@ -204,6 +219,10 @@ func TestValidate(t *testing.T) {
 		{"", provider(func(p *catalog.Provider) { p.KeyEnv = "LOCAL_API_KEY" })},
 		{"providers[local].timeouts.idle", provider(func(p *catalog.Provider) { p.Timeouts.IdleMS = 3_600_001 })},
 		{"providers[local].max_concurrency", provider(func(p *catalog.Provider) { p.MaxConcurrency = -1 })},
+		{"providers[local].max_waiting", provider(func(p *catalog.Provider) { p.MaxWaiting = 100_001 })},
+		{"providers[local].max_waiting", provider(func(p *catalog.Provider) { p.MaxWaiting = -1 })},
+		{"providers[local].max_wait", provider(func(p *catalog.Provider) { p.MaxWaitMS = 3_600_001 })},
+		{"", provider(func(p *catalog.Provider) { p.MaxWaiting, p.MaxWaitMS = 100_000, 3_600_000 })},
 		{"providers[local].name", provider(func(p *catalog.Provider) { p.Name = "a\nb" })},
 		{"models[local-small].provider", model(func(m *catalog.Model) { m.Provider = "gone" })},
 		{"models[local-small].state", model(func(m *catalog.Model) { m.State = "off" })},
@@ -228,6 +247,32 @@ func TestValidate(t *testing.T) {
 		{"models[local-small].parameter_rules.set.n", model(func(m *catalog.Model) { m.Rules.Set = map[string]string{"n": "5"} })},
 		{"models[local-small].parameter_rules.set.effort", model(func(m *catalog.Model) { m.Rules.Set = map[string]string{"effort": "low"} })},
 		{"", model(func(m *catalog.Model) { m.Rules.Set = map[string]string{"effort": `"low"`} })},
+		{"models[local-small].parameter_rules.reasoning", model(func(m *catalog.Model) { m.Rules.Reasoning = "hard" })},
+		{"models[local-small].parameter_rules.clamp.n", clamp("n", llm.Range{Min: 0, Max: 1})},
+		{"models[local-small].parameter_rules.clamp.top_p", clamp("top_p", llm.Range{Min: 1, Max: 0.9})},
+		{"models[local-small].parameter_rules.clamp.top_p", clamp("top_p", llm.Range{Min: 0, Max: math.Inf(1)})},
+		{"models[local-small].parameter_rules.clamp.top_p", clamp("top_p", llm.Range{Min: math.NaN(), Max: 1})},
+		{"models[local-small].parameter_rules.clamp", model(func(m *catalog.Model) {
+			m.Rules.Clamp = map[string]llm.Range{}
+			for i := range 33 {
+				m.Rules.Clamp[fmt.Sprint("p", i)] = llm.Range{}
+			}
+		})},
+		{"", clamp("temperature", llm.Range{Min: 0, Max: 1})},
+		{"", model(func(m *catalog.Model) { m.Rules.Reasoning, m.Rules.CancelBills = "budget", true })},
+		{"models[local-small].substitutes", model(func(m *catalog.Model) { m.Substitutes = []string{"gone"} })},
+		{"models[local-small].substitutes", model(func(m *catalog.Model) { m.Substitutes = []string{"local-small"} })},
+		{"models[local-small].substitutes", func(d *catalog.Document) { twin(d, 2).Substitutes = []string{"twin1", "twin1"} }},
+		{"models[local-small].substitutes", func(d *catalog.Document) {
+			m := twin(d, 9)
+			for i := range 9 {
+				m.Substitutes = append(m.Substitutes, fmt.Sprint("twin", i))
+			}
+		}},
+		{"", func(d *catalog.Document) { twin(d, 2).Substitutes = []string{"twin1", "twin0"} }},
+		{"models[local-small].retires_on", model(func(m *catalog.Model) { m.RetiresOn = "soon" })},
+		{"models[local-small].retires_on", model(func(m *catalog.Model) { m.RetiresOn = "2027-02-30" })},
+		{"", model(func(m *catalog.Model) { m.RetiresOn = "2027-03-31" })},
 		{"models[local-small].id", func(d *catalog.Document) { d.Models = append(d.Models, d.Models[0]) }},
 		{"plans[default].requests_per_minute", func(d *catalog.Document) { d.Plans[0].RequestsPerMinute = -1 }},
 		{"plans[default].tokens_per_minute", func(d *catalog.Document) { d.Plans[0].TokensPerMinute = 1_000_000_001 }},
@@ -269,14 +314,24 @@ func document(t *rapid.T) catalog.Document {
 		SignupCredits: money.Amount(rapid.Int64Range(0, int64(money.Dollar)).Draw(t, "signup")), ResponseCache: rapid.Bool().Draw(t, "cache")}}
 	for _, id := range rapid.SliceOfNDistinct(ids, 1, 3, rapid.ID[string]).Draw(t, "providers") {
 		doc.Providers = append(doc.Providers, catalog.Provider{ID: id, Name: name.Draw(t, "name"), Protocol: "openai", BaseURL: "https://example.com/" + id,
-			Enabled: rapid.Bool().Draw(t, "on"), MaxConcurrency: rapid.IntRange(0, 9).Draw(t, "most"), Timeouts: catalog.Timeouts{IdleMS: rapid.Int64Range(0, 100_000).Draw(t, "idle")}})
+			Enabled: rapid.Bool().Draw(t, "on"), MaxConcurrency: rapid.IntRange(0, 9).Draw(t, "most"), MaxWaiting: rapid.IntRange(0, 9).Draw(t, "waiting"),
+			MaxWaitMS: rapid.Int64Range(0, 100_000).Draw(t, "wait"), Timeouts: catalog.Timeouts{IdleMS: rapid.Int64Range(0, 100_000).Draw(t, "idle")}})
 	}
 	d := catalog.NewDraft(doc, "tester", time.Now())
 	for _, id := range rapid.SliceOfNDistinct(ids, 0, 4, rapid.ID[string]).Draw(t, "models") {
 		m := catalog.Model{ID: "m" + id, Provider: rapid.SampledFrom(doc.Providers).Draw(t, "of").ID, Upstream: name.Draw(t, "upstream"), Name: name.Draw(t, "model"),
 			State: rapid.SampledFrom([]catalog.State{catalog.Active, catalog.Hidden}).Draw(t, "state"), ContextWindow: 100, MaxOutput: rapid.Int64Range(1, 100).Draw(t, "out"),
 			Capabilities: rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"tools", "json", "streaming"}), 0, 3, rapid.ID[string]).Draw(t, "can"),
-			Rules:        llm.Rules{Refuse: names.Draw(t, "refuse"), Drop: names.Draw(t, "drop"), NoStreamOptions: rapid.Bool().Draw(t, "no")}}
+			RetiresOn:    rapid.SampledFrom([]string{"", "2027-03-31"}).Draw(t, "retires"),
+			Rules: llm.Rules{Refuse: names.Draw(t, "refuse"), Drop: names.Draw(t, "drop"), NoStreamOptions: rapid.Bool().Draw(t, "no"),
+				Reasoning: rapid.SampledFrom([]string{"", "budget", "effort", "level"}).Draw(t, "reasoning"), CancelBills: rapid.Bool().Draw(t, "bills")}}
+		if len(d.Models) > 0 {
+			m.Substitutes = []string{rapid.SampledFrom(d.Models).Draw(t, "substitute").ID}
+		}
+		if rapid.Bool().Draw(t, "clamp") {
+			low := rapid.Float64Range(-1e9, 1e9).Draw(t, "low")
+			m.Rules.Clamp = map[string]llm.Range{"temperature": {Min: low, Max: low + rapid.Float64Range(0, 1e12).Draw(t, "range")}}
+		}
 		if rapid.Bool().Draw(t, "set") {
 			m.Rules.Set = map[string]string{"effort": rapid.SampledFrom([]string{`"low"`, "5", "true", `{"a": [1, "b"]}`, "null", "1e3", `"\u2028"`}).Draw(t, "value")}
 		}
@@ -289,7 +344,7 @@ func document(t *rapid.T) catalog.Document {
 			}
 		}
 	}
-	d.PutPlan(catalog.Plan{ID: "p", CreditsPerDay: money.Amount(rapid.Int64Range(0, int64(money.Dollar)).Draw(t, "day"))})
+	d.PutPlan(catalog.Plan{ID: "p", ResponseCache: rapid.Bool().Draw(t, "plan's cache"), CreditsPerDay: money.Amount(rapid.Int64Range(0, int64(money.Dollar)).Draw(t, "day"))})
 	if err := d.Check(); err != nil {
 		t.Fatalf("drew a document that is not valid: %v", err)
 	}

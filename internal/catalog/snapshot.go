@@ -151,6 +151,10 @@ func notConfigured(text string, e *entry) error {
 // Document gives the revision's rows, to be read only.
 func (s *Snapshot) Document() Document { return s.doc }
 
+// Model gives a model's row by its id, whatever its state, to be read only; nil
+// if there is none.
+func (s *Snapshot) Model(id string) *Model { return find(s.doc.Models, id) }
+
 // Plan gives a plan, the default one for an id that is empty or gone.
 func (s *Snapshot) Plan(id string) Plan {
 	if p := s.plans[id]; p != nil {
@@ -166,6 +170,21 @@ func (s *Snapshot) PlanAllows(p Plan, model string) bool {
 
 // Keys lists a provider's stored keys, without the keys.
 func (s *Snapshot) Keys(provider string) []KeyInfo { return s.rings[provider].info }
+
+// SameProvider reports whether a provider, its keys and its models' rows are the
+// same in another snapshot.
+func (s *Snapshot) SameProvider(other *Snapshot, id string) bool {
+	a, b := find(s.doc.Providers, id), find(other.doc.Providers, id)
+	if a == nil || b == nil || *a != *b || !slices.EqualFunc(s.rings[id].keys, other.rings[id].keys, func(a, b llm.Key) bool { return a == b }) {
+		return false
+	}
+	for _, m := range other.doc.Models {
+		if old := find(s.doc.Models, m.ID); m.Provider == id && (old == nil || old.Upstream != m.Upstream) {
+			return false
+		}
+	}
+	return true
+}
 
 // NeedsKey reports whether a provider waits for a key.
 func (s *Snapshot) NeedsKey(provider string) bool {
@@ -187,7 +206,8 @@ type Listed struct {
 	Available     bool        `json:"available"`
 	Reason        string      `json:"unavailable_reason,omitempty"`
 	Prices        money.Rates `json:"prices"`
-	Since         time.Time   `json:"-"` // when it got its first price
+	RetiresOn     string      `json:"retires_on,omitempty"` // day the provider takes it away, such as 2027-03-31
+	Since         time.Time   `json:"-"`                    // when it got its first price
 }
 
 // Models lists the active models by id, callable or not.
@@ -200,7 +220,7 @@ func (s *Snapshot) Models() []Listed {
 		}
 		e := s.byName[m.ID]
 		l := Listed{ID: m.ID, Name: m.Name, Provider: m.Provider, ProviderName: e.provider.Name, ContextWindow: m.ContextWindow,
-			MaxOutput: m.MaxOutput, Capabilities: m.Capabilities, State: m.State, Reason: e.reason}
+			MaxOutput: m.MaxOutput, Capabilities: m.Capabilities, State: m.State, Reason: e.reason, RetiresOn: m.RetiresOn}
 		if r := e.at(now); r != nil {
 			l.Prices = WithMarkup(r.Rates, r.Markup)
 		} else if l.Reason == "" {

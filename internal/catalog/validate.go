@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -26,6 +27,8 @@ const (
 	maxPlans       = 200
 	maxVersions    = 1000 // price versions of one model
 	maxList        = 50   // aliases, parameters, ...
+	maxClamps      = 32   // parameters with a range
+	maxSubstitutes = 8
 	maxName        = 200  // bytes of a name
 	maxText        = 2000 // bytes of a source, a URL, a parameter's value
 	maxWindow      = 100_000_000
@@ -165,6 +168,8 @@ func (v *checker) providers() {
 		v.between(p.Timeouts.ConnectMS, 0, maxWait, path+".timeouts.connect")
 		v.between(p.Timeouts.FirstTokenMS, 0, maxWait, path+".timeouts.first_token")
 		v.between(p.Timeouts.IdleMS, 0, maxWait, path+".timeouts.idle")
+		v.between(int64(p.MaxWaiting), 0, maxConcurrency, path+".max_waiting")
+		v.between(p.MaxWaitMS, 0, maxWait, path+".max_wait")
 	}
 }
 
@@ -206,8 +211,20 @@ func (v *checker) models() {
 			_, known := llm.ParseCapability(name)
 			v.that(known, path+".capabilities", "must be of %s; %q is none of them", strings.Join((^llm.Capability(0)).Names(), ", "), clip(name, 40))
 		}
+		v.substitutes(m, path+".substitutes")
+		_, err := time.Parse(time.DateOnly, m.RetiresOn)
+		v.that(err == nil || m.RetiresOn == "", path+".retires_on", "must be a day such as 2027-03-31")
 		v.prices(m, provider, path+".prices", versions)
 		v.rules(&m.Rules, path+".parameter_rules")
+	}
+}
+
+func (v *checker) substitutes(m *Model, path string) {
+	v.that(len(m.Substitutes) <= maxSubstitutes, path, "must be at most %d", maxSubstitutes)
+	for i, id := range m.Substitutes {
+		v.that(find(v.doc.Models, id) != nil, path, "must be ids of models; there is none called %q", clip(id, 140))
+		v.that(id != m.ID, path, "must not name the model itself")
+		v.that(!slices.Contains(m.Substitutes[:i], id), path, "must not name %q twice", clip(id, 140))
 	}
 }
 
@@ -251,6 +268,15 @@ func (v *checker) rules(r *llm.Rules, path string) {
 		"must be max_tokens or max_completion_tokens")
 	v.parameters(r.Refuse, path+".refuse")
 	v.parameters(r.Drop, path+".drop")
+	v.that(slices.Contains([]string{"", "budget", "effort", "level"}, r.Reasoning), path+".reasoning", "must be budget, effort or level")
+	v.that(len(r.Clamp) <= maxClamps, path+".clamp", "must be at most %d parameters", maxClamps)
+	for _, parameter := range slices.Sorted(maps.Keys(r.Clamp)) {
+		at := path + ".clamp." + clip(parameter, 64)
+		v.parameter(parameter, at)
+		bounds := r.Clamp[parameter]
+		v.that(finite(bounds.Min) && finite(bounds.Max), at, "must have bounds that are numbers")
+		v.that(bounds.Min <= bounds.Max, at, "must have a min that is not above its max")
+	}
 	v.that(len(r.Set) <= maxList, path+".set", "must be at most %d parameters", maxList)
 	for _, parameter := range slices.Sorted(maps.Keys(r.Set)) {
 		at := path + ".set." + clip(parameter, 64)
@@ -259,6 +285,8 @@ func (v *checker) rules(r *llm.Rules, path string) {
 		v.that(len(value) <= maxText && json.Valid([]byte(value)), at, `must be a JSON value in quotes, such as '"low"'`)
 	}
 }
+
+func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }
 
 func (v *checker) parameters(list []string, path string) {
 	v.that(len(list) <= maxList, path, "must be at most %d parameters", maxList)

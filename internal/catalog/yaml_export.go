@@ -55,6 +55,8 @@ func exportProvider(p Provider) *yaml.Node {
 		pair{"enabled", flag(p.Enabled)},
 		pair{"allow_private_address", flag(p.AllowPrivate)},
 		pair{"max_concurrency", plain(strconv.Itoa(p.MaxConcurrency))},
+		pair{"max_waiting", plain(strconv.Itoa(p.MaxWaiting))},
+		pair{"max_wait", duration(p.MaxWaitMS)},
 		pair{"timeouts", t},
 	)
 }
@@ -85,6 +87,8 @@ func exportModel(m Model, now time.Time) *yaml.Node {
 		pair{"max_output_tokens", count(m.MaxOutput)},
 		pair{"capabilities", texts(m.Capabilities)},
 		pair{"aliases", texts(m.Aliases)},
+		pair{"substitutes", texts(m.Substitutes)},
+		pair{"retires_on", text(m.RetiresOn)},
 		pair{"parameter_rules", exportRules(m)},
 		pair{"state", text(string(m.State))},
 	)
@@ -118,6 +122,11 @@ func exportRules(m Model) *yaml.Node {
 	for _, name := range slices.Sorted(maps.Keys(r.Set)) {
 		set.Content = append(set.Content, text(name), text(r.Set[name]))
 	}
+	clamp := mapping(true)
+	for _, name := range slices.Sorted(maps.Keys(r.Clamp)) {
+		bounds := r.Clamp[name]
+		clamp.Content = append(clamp.Content, text(name), mapping(true, pair{"min", number(bounds.Min)}, pair{"max", number(bounds.Max)}))
+	}
 	rules := &yaml.Node{Kind: yaml.MappingNode, Style: yaml.FlowStyle}
 	for _, f := range []struct {
 		pair
@@ -128,6 +137,9 @@ func exportRules(m Model) *yaml.Node {
 		{pair{"drop", texts(r.Drop)}, len(r.Drop) == 0},
 		{pair{"no_stream_options", flag(r.NoStreamOptions)}, !r.NoStreamOptions},
 		{pair{"set", set}, len(r.Set) == 0},
+		{pair{"clamp", clamp}, len(r.Clamp) == 0},
+		{pair{"reasoning", text(r.Reasoning)}, r.Reasoning == ""},
+		{pair{"cancel_bills", flag(r.CancelBills)}, !r.CancelBills},
 	} {
 		if !f.empty {
 			rules.Content = append(rules.Content, text(f.name), f.value)
@@ -144,6 +156,7 @@ func exportPlan(p Plan) *yaml.Node {
 		pair{"concurrent_answers", count(p.ConcurrentAnswers)},
 		pair{"tokens_per_minute", count(p.TokensPerMinute)},
 		pair{"credits_per_day", plain(p.CreditsPerDay.Credits())},
+		pair{"response_cache", flag(p.ResponseCache)},
 		pair{"models", texts(p.Models)},
 	)
 }
@@ -194,6 +207,8 @@ func plain(s string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Value
 func flag(b bool) *yaml.Node { return plain(strconv.FormatBool(b)) }
 
 func count(n int64) *yaml.Node { return plain(strconv.FormatInt(n, 10)) }
+
+func number(f float64) *yaml.Node { return plain(strconv.FormatFloat(f, 'f', -1, 64)) }
 
 func texts(list []string) *yaml.Node {
 	n := listOf(list, text)

@@ -75,6 +75,12 @@ func providerFields() map[string]field[providerIn] {
 		"max_concurrency": func(r *reader, n *yaml.Node, path string, p *providerIn) {
 			p.MaxConcurrency = int(r.count(n, path))
 		},
+		"max_waiting": func(r *reader, n *yaml.Node, path string, p *providerIn) {
+			p.MaxWaiting = int(r.count(n, path))
+		},
+		"max_wait": func(r *reader, n *yaml.Node, path string, p *providerIn) {
+			p.MaxWaitMS = r.milliseconds(n, path)
+		},
 		"timeouts": func(r *reader, n *yaml.Node, path string, p *providerIn) {
 			decode(r, n, path, timeouts, &p.Timeouts)
 		},
@@ -93,6 +99,8 @@ func modelFields() map[string]field[modelIn] {
 		"max_output_tokens": countField(func(m *modelIn) *int64 { return &m.MaxOutput }),
 		"capabilities":      namesField(func(m *modelIn) *[]string { return &m.Capabilities }),
 		"aliases":           namesField(func(m *modelIn) *[]string { return &m.Aliases }),
+		"substitutes":       namesField(func(m *modelIn) *[]string { return &m.Substitutes }),
+		"retires_on":        func(r *reader, n *yaml.Node, path string, m *modelIn) { m.RetiresOn = r.day(n, path) },
 		"parameter_rules": func(r *reader, n *yaml.Node, path string, m *modelIn) {
 			m.Rules = llm.Rules{} // one value: what is left out does not apply
 			decode(r, n, path, rules, &m.Rules)
@@ -114,6 +122,12 @@ func rulesFields() map[string]field[llm.Rules] {
 		"refuse":            namesField(func(l *llm.Rules) *[]string { return &l.Refuse }),
 		"drop":              namesField(func(l *llm.Rules) *[]string { return &l.Drop }),
 		"no_stream_options": flagField(func(l *llm.Rules) *bool { return &l.NoStreamOptions }),
+		"reasoning":         textField(func(l *llm.Rules) *string { return &l.Reasoning }),
+		"cancel_bills":      flagField(func(l *llm.Rules) *bool { return &l.CancelBills }),
+		"clamp": func(r *reader, n *yaml.Node, path string, l *llm.Rules) {
+			l.Clamp = map[string]llm.Range{}
+			r.members(n, path, func(name string, value *yaml.Node) { l.Clamp[name] = r.bounds(value, path+"."+name) })
+		},
 		"set": func(r *reader, n *yaml.Node, path string, l *llm.Rules) {
 			l.Set = map[string]string{}
 			r.members(n, path, func(name string, value *yaml.Node) { l.Set[name] = r.value(value, path+"."+name) })
@@ -129,6 +143,7 @@ func planFields() map[string]field[Plan] {
 		"concurrent_answers":               countField(func(p *Plan) *int64 { return &p.ConcurrentAnswers }),
 		"tokens_per_minute":                countField(func(p *Plan) *int64 { return &p.TokensPerMinute }),
 		"credits_per_day":                  amountField(money.ParseCredits, func(p *Plan) *money.Amount { return &p.CreditsPerDay }),
+		"response_cache":                   flagField(func(p *Plan) *bool { return &p.ResponseCache }),
 		"models":                           namesField(func(p *Plan) *[]string { return &p.Models }),
 	}
 }
@@ -189,6 +204,25 @@ func (r *reader) price(n *yaml.Node, path string, scheduled bool) Price {
 		r.bad(n, path+".effective_at", "is required")
 	}
 	return p
+}
+
+// bounds reads a range such as {min: 0, max: 1}; both ends must be given.
+func (r *reader) bounds(n *yaml.Node, path string) (bounds llm.Range) {
+	given := 0
+	end := func(get func(*llm.Range) *float64) field[llm.Range] {
+		return func(r *reader, n *yaml.Node, path string, to *llm.Range) {
+			given++
+			*get(to) = r.number(n, path)
+		}
+	}
+	decode(r, n, path, map[string]field[llm.Range]{
+		"min": end(func(b *llm.Range) *float64 { return &b.Min }),
+		"max": end(func(b *llm.Range) *float64 { return &b.Max }),
+	}, &bounds)
+	if given < 2 {
+		r.bad(n, path, "must have a min and a max")
+	}
+	return bounds
 }
 
 // day reads a date such as 2026-11-24.

@@ -177,6 +177,20 @@ func (r *reader) amount(n *yaml.Node, path string, parse func(string) (money.Amo
 	return v
 }
 
+// number reads a plain decimal number such as 0.5.
+func (r *reader) number(n *yaml.Node, path string) float64 {
+	const rule = "must be a plain number such as 0.5"
+	text := r.scalar(n, path, rule, "!!int", "!!float")
+	if text == "" {
+		return 0
+	}
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil || strings.Trim(text, "+-.0123456789") != "" {
+		r.bad(n, path, rule)
+	}
+	return v
+}
+
 func (r *reader) names(n *yaml.Node, path string) []string {
 	var list []string
 	for i, item := range r.items(n, path) {

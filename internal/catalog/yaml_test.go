@@ -2,12 +2,14 @@ package catalog_test
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"onemind/internal/catalog"
 	"onemind/internal/fault"
+	"onemind/internal/llm"
 	"onemind/internal/money"
 )
 
@@ -87,6 +89,56 @@ func TestSpecExample(t *testing.T) {
 	}
 	if out, err := catalog.ExportYAML(doc); err != nil || strings.Contains(string(out), "sk-test") || strings.Contains(string(out), "api_keys:") {
 		t.Errorf("the export shows keys (%v):\n%s", err, out)
+	}
+}
+
+// What a provider, a model and a plan may have besides, and what leaving it out means.
+func TestFurtherFields(t *testing.T) {
+	const more = `providers: [{id: local, max_waiting: 4000, max_wait: 1.5s}]
+models:
+  - id: other
+    provider: local
+    prices: {input: 1, output: 2}
+    context_window: 1000
+    max_output_tokens: 100
+    capabilities: [embeddings, image_generation, transcription]
+  - id: local-small
+    substitutes: [other]
+    retires_on: 2027-03-31
+    parameter_rules: {clamp: {temperature: {min: 0.01, max: 1}}, reasoning: budget, cancel_bills: true}
+plans: [{id: default, response_cache: true, credits_per_day: 50}]
+`
+	doc := apply(t, apply(t, catalog.Document{}, spec), more)
+	if p := doc.Providers[0]; p.MaxWaiting != 4000 || p.MaxWaitMS != 1500 || p.MaxConcurrency != 200 {
+		t.Errorf("provider = %+v", p)
+	}
+	m := doc.Models[0]
+	want := llm.Rules{Clamp: map[string]llm.Range{"temperature": {Min: 0.01, Max: 1}}, Reasoning: "budget", CancelBills: true}
+	if m.ID != "local-small" || !slices.Equal(m.Substitutes, []string{"other"}) || m.RetiresOn != "2027-03-31" || !reflect.DeepEqual(m.Rules, want) {
+		t.Errorf("model = %+v", m)
+	}
+	if got := doc.Models[1].Capabilities; len(got) != 3 {
+		t.Errorf("capabilities = %v", got)
+	}
+	if p := doc.Plans[0]; !p.ResponseCache || p.CreditsPerDay != 50*money.Credit || p.RequestsPerMinute != 30 {
+		t.Errorf("plan = %+v", p)
+	}
+	again := apply(t, doc, "providers: [{id: local, max_wait: 0s}]\nmodels: [{id: local-small, substitutes: [], retires_on: '', parameter_rules: {cancel_bills: true}}]\n")
+	changed := []string{}
+	for _, c := range catalog.Diff(doc, again) {
+		for _, f := range c.Fields {
+			changed = append(changed, f.Field+" "+f.Before+" "+f.After)
+		}
+	}
+	if want := []string{"max_wait_ms 1500 0", "parameter_rules.clamp.temperature.max 1 ", "parameter_rules.clamp.temperature.min 0.01 ",
+		`parameter_rules.reasoning "budget" `, `retires_on "2027-03-31" `, `substitutes ["other"] `}; !slices.Equal(changed, want) {
+		t.Errorf("changed %q, want %q", changed, want)
+	}
+	// Removing a model that another names is refused, as it is for plans.
+	d := catalog.NewDraft(doc, "tester", time.Now())
+	d.RemoveModel("other")
+	if f := fault.From(d.Check()); f.Field != "models[local-small].substitutes" {
+		t.Errorf("removing a substitute: %+v", f)
 	}
 }
 
@@ -195,6 +247,11 @@ func TestRefusedFiles(t *testing.T) {
 		"bad moment":        {"models:\n  - id: a\n    scheduled_prices: [{input: 1, output: 2, effective_at: 2026-12-01}]\n", "effective_at must be a time"},
 		"no moment":         {"models:\n  - id: a\n    scheduled_prices: [{input: 1, output: 2}]\n", "effective_at is required"},
 		"moment of now":     {"models:\n  - id: a\n    prices: {input: 1, output: 2, effective_at: 2026-12-01T00:00:00Z}\n", "effective_at is not a known field"},
+		"bad retirement":    {"models:\n  - id: a\n    retires_on: soon\n", "test.yaml:3: models[a].retires_on must be a day"},
+		"bare wait":         {"providers:\n  - id: a\n    max_wait: 5\n", "providers[a].max_wait must be text"},
+		"half a clamp":      {"models:\n  - id: a\n    parameter_rules: {clamp: {top_p: {min: 0}}}\n", "models[a].parameter_rules.clamp.top_p must have a min and a max"},
+		"endless clamp":     {"models:\n  - id: a\n    parameter_rules: {clamp: {top_p: {min: 0, max: .inf}}}\n", "clamp.top_p.max must be a plain number"},
+		"clamp in words":    {"models:\n  - id: a\n    parameter_rules: {clamp: {top_p: {min: low, max: 1}}}\n", "clamp.top_p.min must be a plain number"},
 		"anchor in itself":  {"models: &a\n  - id: b\n    aliases: *a\n", "test.yaml:2"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -75,6 +75,7 @@ type Answer struct {
 	Run          string
 	Model        string
 	ModelName    string
+	ServedBy     string // the model that answered instead; empty: the one asked
 	State        State
 	Text         string
 	Reasoning    string
@@ -89,6 +90,11 @@ type Answer struct {
 	CreatedAt    time.Time
 	FirstTokenMS int64
 	TotalMS      int64
+
+	SubstituteCode string // why ServedBy had to
+
+	Place  int   // in its provider's queue while it waits there; live only
+	WaitMS int64 // estimate until its turn
 
 	// Known after a replay only: whether the answer's terminal event is in the
 	// run's log, and how much of text and reasoning is.

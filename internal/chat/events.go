@@ -5,8 +5,10 @@ import (
 	"time"
 
 	"onemind/internal/credit"
+	"onemind/internal/gateway"
 	"onemind/internal/money"
 	"onemind/internal/replay"
+	"onemind/internal/upstream"
 )
 
 // Event is one run event as it goes over the wire (product.md section 7). Fields
@@ -27,6 +29,12 @@ type Event struct {
 	Message      string          `json:"message,omitempty"`
 	Retryable    *bool           `json:"retryable,omitempty"`
 	RetryAfter   int64           `json:"retry_after,omitempty"` // seconds
+
+	Place     *int   `json:"place,omitempty"`       // in the provider's queue; 0 ends the waiting
+	Estimate  int64  `json:"estimate_ms,omitempty"` // until its turn
+	Attempt   int    `json:"attempt,omitempty"`     // number of the attempt that begins
+	Model     string `json:"model,omitempty"`       // that answers instead
+	ModelName string `json:"model_name,omitempty"`
 }
 
 // EventAnswer introduces an answer in run.started.
@@ -55,11 +63,28 @@ func UsageOf(t money.Tokens, estimated bool) *Usage {
 const (
 	runStarted     = "run.started"
 	answerStarted  = "answer.started"
+	answerQueued   = "answer.queued"
+	answerRetrying = "answer.retrying"
+	answerServedBy = "answer.substituted"
 	answerDelta    = "answer.delta"
 	answerFinished = "answer.finished"
 	answerFailed   = "answer.failed"
 	runFinished    = "run.finished"
 )
+
+// news writes the event of what goes on while an answer waits.
+func news(a Answer, n gateway.Notice) Event {
+	e := Event{Run: a.Run, Answer: a.ID}
+	switch n.Kind {
+	case upstream.Queued:
+		e.Type, e.Place, e.Estimate = answerQueued, &n.Place, n.Estimate.Milliseconds()
+	case upstream.Retrying:
+		e.Type, e.Attempt, e.Code = answerRetrying, n.Attempt, n.Code
+	case upstream.Substituted:
+		e.Type, e.Model, e.ModelName, e.Code = answerServedBy, n.Model, n.Name, n.Code
+	}
+	return e
+}
 
 // numbered gives the function that writes the event once its number is known.
 func (e Event) numbered() func(int64) replay.Event {
@@ -72,7 +97,11 @@ func (e Event) numbered() func(int64) replay.Event {
 
 // terminal writes the event that ends an answer.
 func terminal(a Answer, receipt *credit.Receipt) Event {
-	e := Event{Run: a.Run, Answer: a.ID, Receipt: receipt}
+	e := Event{Run: a.Run, Answer: a.ID}
+	if receipt != nil {
+		public := receipt.Public()
+		e.Receipt = &public
+	}
 	if a.State == Failed {
 		e.Type, e.Code, e.Message, e.Retryable, e.RetryAfter = answerFailed, a.ErrorCode, a.ErrorText, &a.Retryable, a.RetryAfter
 		return e
@@ -96,7 +125,15 @@ func (r *Run) apply(e Event, at time.Time) {
 	switch e.Type {
 	case answerStarted:
 		a.State = Streaming
+	case answerQueued:
+		a.Place, a.WaitMS = 0, e.Estimate
+		if e.Place != nil {
+			a.Place = *e.Place
+		}
+	case answerServedBy:
+		a.ServedBy, a.SubstituteCode = e.Model, e.Code
 	case answerDelta:
+		a.Place, a.WaitMS = 0, 0
 		a.Text += e.Text
 		a.Reasoning += e.Reasoning
 	}

@@ -13,6 +13,7 @@ import (
 	"onemind/internal/gateway"
 	"onemind/internal/llm"
 	"onemind/internal/replay"
+	"onemind/internal/upstream"
 )
 
 // flushEvery is the shortest time between two writes of a run's deltas to its
@@ -73,16 +74,26 @@ func (c *Chats) start(ctx context.Context, run Run, tickets []*gateway.Ticket) (
 // serve streams one answer into the run's log.
 func (l *liveRun) serve(ctx context.Context, a Answer, ticket *gateway.Ticket) {
 	var text, reasoning strings.Builder
-	answer, err := ticket.Stream(ctx, func(ev *llm.Event) error {
-		d := Event{Type: answerDelta, Run: a.Run, Answer: a.ID, Text: llm.Unescape(ev.Content), Reasoning: llm.Unescape(ev.Reasoning)}
-		if d.Text != "" || d.Reasoning != "" {
-			text.WriteString(d.Text)
-			reasoning.WriteString(d.Reasoning)
-			l.push(d)
-		}
-		return ctx.Err()
-	})
+	answer, err := ticket.Stream(ctx, gateway.Reader{
+		Notice: func(n gateway.Notice) {
+			if n.Kind == upstream.Substituted {
+				a.SubstituteCode = n.Code
+			}
+			l.push(news(a, n))
+		},
+		Event: func(ev *llm.Event) error {
+			d := Event{Type: answerDelta, Run: a.Run, Answer: a.ID, Text: llm.Unescape(ev.Content), Reasoning: llm.Unescape(ev.Reasoning)}
+			if d.Text != "" || d.Reasoning != "" {
+				text.WriteString(d.Text)
+				reasoning.WriteString(d.Reasoning)
+				l.push(d)
+			}
+			return ctx.Err()
+		}})
 	r := answer.Receipt
+	if a.ServedBy = r.ServedBy; r.ServedBy == r.Model {
+		a.ServedBy, a.SubstituteCode = "", ""
+	}
 	a.Text, a.Reasoning, a.Tokens, a.Estimated, a.Charge = text.String(), reasoning.String(), r.Tokens, r.Estimated, r.Charge
 	a.FinishReason, a.FirstTokenMS, a.TotalMS = r.FinishReason, r.FirstTokenMS, r.TotalMS
 	switch {

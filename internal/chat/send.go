@@ -33,6 +33,7 @@ type Prompt struct {
 	MaxCost      money.Amount // for all models together
 	Temperature  *float64
 	RetryOf      string
+	Substitutes  []string // models that may answer when one of Models cannot; nil: the catalog's, empty: none
 }
 
 // Bounds of a prompt.
@@ -69,6 +70,9 @@ func (p *Prompt) check() error {
 			return fault.Field(fmt.Sprintf("images[%d]", i), "must be a data:image/…;base64,… URL")
 		}
 	}
+	if len(p.Substitutes) > MaxModels {
+		return fault.Field("substitutes", "must name at most %d models", MaxModels)
+	}
 	for i, m := range p.Models {
 		if slices.Index(p.Models, m) != i {
 			return fault.Field(fmt.Sprintf("models[%d]", i), "names %s a second time", m)
@@ -79,7 +83,11 @@ func (p *Prompt) check() error {
 
 // digest tells one request from another under the same idempotency key.
 func (p *Prompt) digest() string {
-	b, _ := json.Marshal([]any{p.Conversation, p.Text, p.Models, p.Images, p.System, p.MaxTokens, p.MaxCost, p.Temperature, p.RetryOf}) //nolint:errchkjson // strings and numbers only
+	said := []any{p.Conversation, p.Text, p.Models, p.Images, p.System, p.MaxTokens, p.MaxCost, p.Temperature, p.RetryOf}
+	if p.Substitutes != nil { // newer than stored digests: what does not name it keeps its own
+		said = append(said, p.Substitutes)
+	}
+	b, _ := json.Marshal(said) //nolint:errchkjson // strings and numbers only
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
 }
@@ -181,6 +189,8 @@ func (c *Chats) draft(ctx context.Context, p Prompt) (Run, *Conversation, error)
 		name := model
 		if route, err := snap.Route(model); err == nil {
 			name = route.Model.Name
+		} else if m := snap.Model(model); m != nil {
+			name = m.Name
 		}
 		run.Answers = append(run.Answers, Answer{ID: c.NewID("ans"), Run: run.ID, Model: model, ModelName: name, State: Waiting, CreatedAt: now})
 	}
@@ -210,16 +220,42 @@ func (c *Chats) calls(ctx context.Context, p Prompt, run Run) ([]gateway.Call, e
 		}
 		share = max(0, b.Available()) / money.Amount(len(run.Answers))
 	}
+	cache := p.Plan.ResponseCache || c.Catalog.Snapshot().Settings.ResponseCache
 	calls := make([]gateway.Call, len(run.Answers))
 	for i, a := range run.Answers {
+		substitutes := c.substitutes(p, a.Model)
 		req, err := c.Parse(requestBody(p, a.Model, history))
 		if err != nil {
 			return nil, fmt.Errorf("build the request for %s: %w", a.Model, err)
 		}
 		calls[i] = gateway.Call{ID: a.ID, RequestID: p.RequestID, User: p.User, Run: run.ID, Plan: p.Plan, Model: a.Model,
-			Request: req, MaxCost: p.MaxCost / money.Amount(len(run.Answers)), Share: share}
+			Substitutes: substitutes, Cache: cache, Request: req, MaxCost: p.MaxCost / money.Amount(len(run.Answers)), Share: share}
 	}
 	return calls, nil
+}
+
+// substitutes orders what may stand in for a model: those the run does not ask
+// anyway come first, because people want answers that differ.
+func (c *Chats) substitutes(p Prompt, model string) []string {
+	list := p.Substitutes
+	if list == nil {
+		m := c.Catalog.Snapshot().Model(model)
+		if m == nil || len(m.Substitutes) == 0 {
+			return nil
+		}
+		list = m.Substitutes
+	}
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b string) int {
+		asked := func(m string) int {
+			if slices.Contains(p.Models, m) {
+				return 1
+			}
+			return 0
+		}
+		return asked(a) - asked(b)
+	})
+	return list
 }
 
 // Retry asks one answer's model again, as a run of its own in the same conversation.

@@ -27,6 +27,14 @@ var (
 	ErrReused = fault.New(fault.Conflict, "reference_reused", "This idempotency key was used for a different request.")
 )
 
+// DayCapReached is ErrDayCap for a hold at a time: it may be tried again from the
+// next midnight UTC on.
+func DayCapReached(at time.Time) error {
+	at = at.UTC()
+	midnight := time.Date(at.Year(), at.Month(), at.Day()+1, 0, 0, 0, 0, time.UTC)
+	return ErrDayCap.After(midnight.Sub(at))
+}
+
 // Balance is what a user has.
 type Balance struct {
 	Total money.Amount // sum of the ledger entries
@@ -187,6 +195,12 @@ type Store interface {
 	// ErrShort when less than AtLeast is free. Asking again under the same Ref
 	// gives the first answer and changes nothing: a retry after a lost reply is
 	// safe. Another user's Ref is ErrReused.
+	//
+	// With a DayCap it takes no more than the cap leaves of the day of At (UTC):
+	// the cap, less what was charged for the user's holds of that day and less
+	// what the open ones of them hold, those without a cap included. KeyCap is the
+	// same for the holds of Key. When either leaves less than AtLeast, the error is
+	// DayCapReached, however many callers race.
 	Hold(ctx context.Context, h Hold) (money.Amount, error)
 	// Settle closes the hold r.ID with r.Charge (which may not exceed the hold; the
 	// caller caps it) and stores the receipt. It reports whether this call

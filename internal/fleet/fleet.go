@@ -24,8 +24,24 @@ type Instance struct {
 	Problem     string    `json:"problem"` // what it works without or cannot serve; empty when all is well
 	// Rollout is the last edit made on this instance that reached everybody.
 	Rollout *Rollout `json:"rollout,omitempty"`
+	// Alerts are what it met that only an operator can mend.
+	Alerts []Alert `json:"alerts,omitempty"`
 	// Age is how long ago it last said so, by the store's clock; filled in by the store.
 	Age time.Duration `json:"-"`
+}
+
+// Alert is something that only an operator can mend, or has to know of.
+type Alert struct {
+	ID       string    `json:"id"`       // the same for the same trouble on every instance
+	Severity string    `json:"severity"` // "error" or "warning"
+	Code     string    `json:"code"`     // stable: the failure's, or "provider_failing"
+	Provider string    `json:"provider"`
+	Model    string    `json:"model,omitempty"` // empty: the whole provider
+	Text     string    `json:"text"`            // what is wrong and what to do
+	Detail   string    `json:"detail,omitempty"`
+	Since    time.Time `json:"since"`
+	Last     time.Time `json:"last"`
+	Count    int       `json:"count"`
 }
 
 // Rollout says how long an edit took to reach every instance.

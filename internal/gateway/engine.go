@@ -12,10 +12,10 @@ import (
 
 	"onemind/internal/catalog"
 	"onemind/internal/credit"
-	"onemind/internal/fault"
 	"onemind/internal/limit"
 	"onemind/internal/llm"
 	"onemind/internal/money"
+	"onemind/internal/upstream"
 )
 
 // Counter counts tokens where a provider reports none. It is never called
@@ -35,10 +35,14 @@ type Call struct {
 	Key       string       // id of the API key, if one was used
 	Run       string       // the chat run it belongs to, if any
 	Plan      catalog.Plan // what applies to the user, own limits merged in
+	KeyCap    money.Amount // what that key may spend in one day; 0 means no cap
 	Model     string
-	Asked     string // the model first asked for, when Model is a fallback of it
-	Request   *llm.Request
-	MaxCost   money.Amount // the caller's bound for this answer; 0 means none
+	// Substitutes are models that may answer when Model cannot, in order. nil leaves
+	// that to the catalog, an empty list allows none.
+	Substitutes []string
+	Request     *llm.Request
+	Cache       bool         // the response cache may answer, and may keep the answer
+	MaxCost     money.Amount // the caller's bound for this answer; 0 means none
 	// Share is what this answer may hold at most when its request names no cap: a
 	// part of the balance, so that the answers of one run all find something. 0 means no bound.
 	Share money.Amount
@@ -58,7 +62,9 @@ type Engine struct {
 	limits  limit.Limiter
 	credit  *credit.Ledger
 	models  llm.Registry
+	ways    *upstream.Pool
 	options Options
+	cache   *cache // nil: there is none
 
 	open    atomic.Int64
 	mu      sync.Mutex
@@ -73,6 +79,10 @@ type Options struct {
 	Counter Counter
 	Observe func(Observation)
 	Now     func() time.Time // time.Now when nil
+	// Replies keeps answers for calls that allow it; nil: no response cache.
+	Replies Replies
+	// Instances is how many instances share each provider's places; 1 when nil.
+	Instances func() int
 }
 
 // New builds an Engine.
@@ -80,7 +90,10 @@ func New(c *catalog.Catalog, l limit.Limiter, b *credit.Ledger, m llm.Registry, 
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Engine{catalog: c, limits: l, credit: b, models: m, options: o, observe: o.Observe,
+	if o.Instances == nil {
+		o.Instances = func() int { return 1 }
+	}
+	return &Engine{catalog: c, limits: l, credit: b, models: m, ways: upstream.New(upstream.Options{}), options: o, observe: o.Observe, cache: newCache(o.Replies),
 		active: map[string]*Ticket{}, unpaid: map[string]credit.Receipt{}}
 }
 
@@ -92,14 +105,16 @@ func (e *Engine) OpenAnswers() int64 { return e.open.Load() }
 type Ticket struct {
 	engine   *Engine
 	call     Call
-	route    *catalog.Route
-	asked    *catalog.Route // priced too when the call is a fallback; else nil
+	asked    *catalog.Route   // nil when it cannot be called and another stands in
+	routes   []*catalog.Route // the ways to an answer: the asked model, then what may stand in
+	served   *catalog.Route   // of these, the one that answered, or was tried last
 	revision int64
 	hold     money.Amount
 	cap      int64
 	release  func()
 	started  time.Time
 	meter    meter
+	cached   bool // the answer is a kept one: free
 }
 
 // Revision is the catalog revision the call keeps for its whole life.
@@ -160,33 +175,6 @@ func (e *Engine) Admit(ctx context.Context, calls ...Call) (Admission, error) {
 	return adm, nil
 }
 
-// route finds where a call goes and whether it may.
-func (e *Engine) route(snap *catalog.Snapshot, c *Call) (*Ticket, error) {
-	route, err := snap.Route(c.Model)
-	if err != nil {
-		return nil, err
-	}
-	if !snap.PlanAllows(c.Plan, route.Model.ID) {
-		return nil, fault.New(fault.Forbidden, "model_not_in_plan", "Your plan does not include the model %s.", route.Model.ID)
-	}
-	if missing := c.Request.Needs &^ route.Capabilities; missing != 0 {
-		f := fault.New(fault.Invalid, "unsupported_capability", "The model %s cannot do what this request needs: %v.", route.Model.ID, missing.Names())
-		f.Field = "model"
-		return nil, f
-	}
-	if c.Request.InputTokens/8 > route.Model.ContextWindow {
-		// InputTokens is a high estimate; an eighth of it is below any real count.
-		return nil, fault.New(fault.TooLarge, "context_length_exceeded", "The request is longer than the %d tokens that %s can read.", route.Model.ContextWindow, route.Model.ID)
-	}
-	t := &Ticket{engine: e, call: *c, route: route, revision: snap.Revision, started: e.options.Now()}
-	if c.Asked != "" && c.Asked != c.Model {
-		if t.asked, err = snap.Route(c.Asked); err != nil {
-			t.asked = nil // it may be gone: then the served one's price holds
-		}
-	}
-	return t, nil
-}
-
 // buckets lists everything the admitted calls count against: the user, the user
 // at each provider, the user's tokens, everybody.
 func buckets(snap *catalog.Snapshot, tickets []*Ticket) []limit.Bucket {
@@ -207,22 +195,27 @@ func buckets(snap *catalog.Snapshot, tickets []*Ticket) []limit.Bucket {
 		if t == nil {
 			continue
 		}
-		provider, n, seen := t.route.Provider.ID, int64(0), false
+		provider, n, seen := t.served.Provider.ID, int64(0), false
 		for j, other := range tickets {
-			if other == nil || other.route.Provider.ID != provider {
+			if other == nil || other.served.Provider.ID != provider {
 				continue
 			}
 			seen = seen || j < i
 			n++
 		}
 		if !seen {
-			list = append(list, limit.Bucket{Key: "ratelimit:{" + user + "}:" + provider, Scope: "user_provider", Max: plan.RequestsPerMinuteProvider, Take: n})
+			list = append(list, providerBucket(user, provider, plan, n))
 		}
 	}
 	if plan.TokensPerMinute > 0 {
 		list = append(list, tokenBucket(user, plan.TokensPerMinute, tokens))
 	}
 	return append(list, limit.Bucket{Key: "ratelimit:global", Scope: "global", Max: snap.Settings.GlobalRequestsPerMinute, Take: total})
+}
+
+// providerBucket counts a user's calls at one provider.
+func providerBucket(user, provider string, plan *catalog.Plan, n int64) limit.Bucket {
+	return limit.Bucket{Key: "ratelimit:{" + user + "}:" + provider, Scope: "user_provider", Max: plan.RequestsPerMinuteProvider, Take: n}
 }
 
 // tokenBucket counts a user's tokens: the likely input when a call is admitted,

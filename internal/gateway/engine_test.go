@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"onemind/internal/money"
 	"onemind/internal/secret"
 	"onemind/internal/sqlite"
+	"onemind/internal/upstream"
 )
 
 // bench is a whole gateway over a real database and a real, scripted upstream.
@@ -78,7 +80,7 @@ func newBench(t *testing.T, script func(*sim.Request) sim.Script) *bench {
 	}
 	ledger := credit.NewLedger(db, nil, func(string) {})
 	engine := gateway.New(c, memory.NewLimiter(), ledger, llm.Registry{"openai": openai.New(wire.New(wire.Options{}))},
-		gateway.Options{Owner: "boot", Counter: count.New()})
+		gateway.Options{Owner: "boot", Counter: count.New(), Replies: memory.NewReplies(memory.RepliesSize)})
 	return &bench{engine, ledger, upstream, db}
 }
 
@@ -165,13 +167,13 @@ func TestOutcomes(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			events := 0
-			answer, err := ticket.Stream(ctx, func(*llm.Event) error {
+			answer, err := ticket.Stream(ctx, gateway.Reader{Event: func(*llm.Event) error {
 				if events++; tt.leave > 0 && events == tt.leave {
 					cancel()
 					return ctx.Err()
 				}
 				return nil
-			})
+			}})
 			if (err != nil) != tt.want.failed {
 				t.Errorf("error %v, want one: %t", err, tt.want.failed)
 			}
@@ -205,7 +207,7 @@ func TestTenOfAThousand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := probe.Stream(t.Context(), func(*llm.Event) error { return nil })
+	answer, err := probe.Stream(t.Context(), deaf())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,25 +255,34 @@ func TestUncappedTakesWhatTheBalanceAffords(t *testing.T) {
 	if ticket.Cap() < 256 || ticket.Cap() >= 1000 {
 		t.Errorf("cap %d, want what half a credit affords", ticket.Cap())
 	}
-	answer, err := ticket.Stream(t.Context(), func(*llm.Event) error { return nil })
+	answer, err := ticket.Stream(t.Context(), deaf())
 	if err != nil || answer.Receipt.Outcome != credit.Length {
 		t.Errorf("outcome %s, %v; want length", answer.Receipt.Outcome, err)
 	}
 	b.check(t)
 }
 
-// TestFallbackCostsTheCheaper: an answer served by a dearer model costs what was asked for.
+// TestFallbackCostsTheCheaper: an answer served by a dearer model costs what was
+// asked for, and the receipt says how it came about.
 func TestFallbackCostsTheCheaper(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, func(*sim.Request) sim.Script { return sim.Script{Pieces: 10} })
+	b := newBench(t, func(r *sim.Request) sim.Script {
+		if r.Model == "plain" {
+			return sim.Script{Status: 503}
+		}
+		return sim.Script{Pieces: 10}
+	})
 	b.grant(t, "ann", money.Dollar)
-	c := call(t, "a1", "ann", "dear", true, 100)
-	c.Asked = "plain"
+	c := call(t, "a1", "ann", "plain", true, 100)
+	c.Substitutes = []string{"dear"}
 	ticket, err := b.admit(t, c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := ticket.Stream(t.Context(), func(*llm.Event) error { return nil })
+	var told []gateway.Notice
+	reader := deaf()
+	reader.Notice = func(n gateway.Notice) { told = append(told, n) }
+	answer, err := ticket.Stream(t.Context(), reader)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,7 +290,82 @@ func TestFallbackCostsTheCheaper(t *testing.T) {
 	if want, _ := money.Charge(money.Rates{Input: money.Dollar, CachedInput: money.Dollar, Output: 10 * money.Dollar, Reasoning: 10 * money.Dollar}, r.Tokens, 3000); r.Charge != want || r.Model != "plain" || r.ServedBy != "dear" {
 		t.Errorf("charged %s for %s served by %s; want %s", r.Charge, r.Model, r.ServedBy, want)
 	}
+	if n := len(r.Attempts); n < 2 || r.Attempts[0].Outcome != "provider_overloaded" || r.Attempts[0].Status != 503 || r.Attempts[n-1].Outcome != "ok" || r.Attempts[n-1].Model != "dear" {
+		t.Errorf("attempts %+v", r.Attempts)
+	}
+	if n := len(told); n == 0 || told[n-1].Kind != upstream.Substituted || told[n-1].Model != "dear" || told[n-1].Code != "provider_overloaded" {
+		t.Errorf("notices %+v", told)
+	}
+	b.check(t)
 }
+
+// TestSubstitutesThatCannot: a name that is not known is an error; what cannot
+// take the call is left out, and an empty list allows none.
+func TestSubstitutesThatCannot(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(r *sim.Request) sim.Script { return sim.Script{Status: 503} })
+	b.grant(t, "ann", money.Dollar)
+	c := call(t, "a1", "ann", "plain", true, 100)
+	c.Substitutes = []string{"nothing"}
+	if _, err := b.admit(t, c); !fault.Is(err, fault.NotFound) {
+		t.Errorf("an unknown substitute: %v", err)
+	}
+	c = call(t, "a2", "ann", "plain", true, 100)
+	c.Substitutes = []string{}
+	ticket, err := b.admit(t, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := ticket.Stream(t.Context(), deaf())
+	if !fault.Is(err, fault.Unavailable) || answer.Receipt.Charge != 0 {
+		t.Errorf("charged %s, %v", answer.Receipt.Charge, err)
+	}
+	for _, a := range answer.Receipt.Attempts {
+		if a.Model != "plain" {
+			t.Errorf("tried %s, which nobody allowed", a.Model)
+		}
+	}
+	b.check(t)
+}
+
+// TestContextIsCheckedBeforeTheCall: more than the model can read is refused with numbers.
+func TestContextIsCheckedBeforeTheCall(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(*sim.Request) sim.Script { return sim.Script{} })
+	b.grant(t, "ann", 1000*money.Dollar)
+	body := fmt.Sprintf(`{"model":"plain","messages":[{"role":"user","content":%q}]}`, strings.Repeat("one two three ", 50_000))
+	in, err := openai.Parse([]byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = b.admit(t, gateway.Call{ID: "a1", User: "ann", Model: "plain", Request: &in.Request})
+	var f *fault.Error
+	if !errors.As(err, &f) || f.Code != "context_length_exceeded" || !strings.Contains(f.Text, "150") {
+		t.Errorf("%v", err)
+	}
+	if n := b.upstream.Counts().Calls; n != 0 {
+		t.Errorf("the provider was called %d times", n)
+	}
+	b.check(t)
+}
+
+// TestMembersOfOneDialectOnly: what only the caller's own dialect can carry is
+// refused by name elsewhere.
+func TestMembersOfOneDialectOnly(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(*sim.Request) sim.Script { return sim.Script{} })
+	b.grant(t, "ann", money.Dollar)
+	c := call(t, "a1", "ann", "plain", true, 100)
+	c.Request.Native = &llm.Native{Protocol: "anthropic", Only: []string{"top_k"}}
+	_, err := b.admit(t, c)
+	var f *fault.Error
+	if !errors.As(err, &f) || f.Code != "unsupported_parameter" || f.Field != "top_k" {
+		t.Errorf("%v", err)
+	}
+}
+
+// deaf reads an answer and keeps nothing of it.
+func deaf() gateway.Reader { return gateway.Reader{Event: func(*llm.Event) error { return nil }} }
 
 func TestRefusals(t *testing.T) {
 	t.Parallel()
@@ -299,7 +385,6 @@ func TestRefusals(t *testing.T) {
 		{"unknown model", with("u1", "nothing", func(*gateway.Call) {}), fault.NotFound},
 		{"not in the plan", with("u2", "plain", func(c *gateway.Call) { c.Plan.Models = []string{"dear"} }), fault.Forbidden},
 		{"cannot do images", with("u3", "plain", func(c *gateway.Call) { c.Request.Needs = llm.Vision }), fault.Invalid},
-		{"longer than the window", with("u4", "plain", func(c *gateway.Call) { c.Request.InputTokens = 10_000_000 }), fault.TooLarge},
 		{"no credits", with("u5", "plain", func(c *gateway.Call) { c.User = "nobody" }), fault.Short},
 		{"bound below the question", with("u6", "plain", func(c *gateway.Call) { c.MaxCost = 1 }), fault.Unprocessable},
 	} {
@@ -339,7 +424,7 @@ func TestTokensPerMinute(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		_, err = ticket.Stream(t.Context(), func(*llm.Event) error { return nil })
+		_, err = ticket.Stream(t.Context(), deaf())
 		return err
 	}
 	answered := 0

@@ -30,21 +30,21 @@ func (e *Engine) Estimate(call Call) (Estimate, error) {
 	if err != nil {
 		return Estimate{}, err
 	}
-	output := t.route.Model.MaxOutput
-	if call.Request.Cap > 0 {
-		output = min(output, call.Request.Cap)
-	}
-	out := Estimate{Model: t.route.Model.ID, Name: t.route.Model.Name, Input: likely(call.Request.InputTokens), Output: output}
+	output, route := t.longest(), t.served
+	out := Estimate{Model: route.Model.ID, Name: route.Model.Name, Input: likely(call.Request.InputTokens), Output: output}
 	if out.Max, err = t.worst(output); err != nil {
 		return out, fmt.Errorf("price the worst case: %w", err)
 	}
 	if call.MaxCost > 0 {
 		out.Max = min(out.Max, call.MaxCost)
 	}
-	out.Min, err = money.Charge(t.route.Rates, money.Tokens{Input: out.Input, Output: min(shortAnswer, output)}, t.route.Markup)
+	out.Min, err = money.Charge(route.Rates, money.Tokens{Input: out.Input, Output: min(shortAnswer, output)}, route.Markup)
 	out.Min = min(out.Min, out.Max)
 	return out, err
 }
+
+// Count counts a request's input tokens.
+func (e *Engine) Count(req *llm.Request) int64 { return max(1, e.options.Counter.Input(req.Body)) }
 
 // Probe is what a test of a provider found.
 type Probe struct {
@@ -80,13 +80,17 @@ func (e *Engine) Test(ctx context.Context, provider, model string) (Probe, error
 	if route.Provider.ID != provider {
 		return Probe{}, catalog.ErrNotFound
 	}
-	t := &Ticket{engine: e, route: route, cap: probeCap}
+	to := route.Target()
+	to.Cap = probeCap
+	if keys := route.Keys(); len(keys) > 0 {
+		to.Key = keys[0]
+	}
 	req := &llm.Request{Model: model, N: 1, Cap: probeCap, InputTokens: 8,
 		Body: []byte(`{"model":"probe","messages":[{"role":"user","content":"Say OK."}],"max_tokens":16}`)}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	start := time.Now()
-	_, err = t.provider().Stream(ctx, t.target(), req, func(*llm.Event) error { return nil })
+	_, err = e.speaker(route.Provider.Protocol).Stream(ctx, to, req, func(*llm.Event) error { return nil })
 	return Probe{Model: route.Model.ID, Latency: time.Since(start), Err: err}, nil
 }
 

@@ -16,15 +16,25 @@ import (
 // and the balance decides how long it may be, in tokens.
 const leastOutput = 256
 
-// take holds the call's worst case: the high estimate of its input plus its
-// output cap. The cap is what the request asks, bounded by the model's; when it
-// names none, what the balance affords decides.
-func (t *Ticket) take(ctx context.Context) error {
-	req, model := t.call.Request, t.route.Model
-	most := model.MaxOutput
-	if req.Cap > 0 {
-		most = min(most, req.Cap)
+// longest is the output cap before the balance has its say: what the request asks,
+// bounded by the model's; when it names none, by the room its context window
+// has left too. Operations without a cap of their own have the model's.
+func (t *Ticket) longest() int64 {
+	req, model := t.call.Request, t.routes[0].Model
+	if req.Op == llm.Embeddings {
+		return 0
 	}
+	if req.Cap > 0 {
+		return min(model.MaxOutput, req.Cap)
+	}
+	room := model.ContextWindow - t.engine.input(req, model.ContextWindow-model.MaxOutput)
+	return min(model.MaxOutput, max(room, leastOutput))
+}
+
+// take holds the call's worst case: the high estimate of its input plus its
+// output cap. When the request names no cap, what the balance affords decides.
+func (t *Ticket) take(ctx context.Context) error {
+	req, most := t.call.Request, t.longest()
 	least := most
 	if req.Cap == 0 {
 		least = min(most, leastOutput)
@@ -55,7 +65,8 @@ func (t *Ticket) take(ctx context.Context) error {
 		return fmt.Errorf("write the hold's terms: %w", err)
 	}
 	t.hold, err = t.engine.credit.Hold(ctx, credit.Hold{Ref: t.call.ID, User: t.call.User, Owner: t.engine.options.Owner,
-		AtLeast: atLeast, AtMost: atMost, Terms: terms, At: t.started})
+		AtLeast: atLeast, AtMost: atMost, Terms: terms, At: t.started,
+		Key: t.call.Key, DayCap: t.call.Plan.CreditsPerDay, KeyCap: t.call.KeyCap})
 	if err != nil {
 		if !errors.Is(err, credit.ErrShort) && !errors.Is(err, credit.ErrReused) {
 			t.doubt()
@@ -75,14 +86,27 @@ func (t *Ticket) doubt() {
 	t.engine.unpaid[r.ID] = r
 }
 
-// worst is the price of the call if it uses all of cap.
+// worst is the price of the call if it uses all of cap. What stands in for the
+// asked model is charged at the cheaper price, so that the asked one's is enough.
 func (t *Ticket) worst(output int64) (money.Amount, error) {
-	return t.route.Worst(t.call.Request.InputTokens, output*max(t.call.Request.N, 1))
+	output *= max(t.call.Request.N, 1)
+	if t.asked != nil {
+		return t.asked.Worst(t.call.Request.InputTokens, output)
+	}
+	dearest := money.Amount(0)
+	for _, route := range t.routes {
+		cost, err := route.Worst(t.call.Request.InputTokens, output)
+		if err != nil {
+			return 0, err
+		}
+		dearest = max(dearest, cost)
+	}
+	return dearest, nil
 }
 
 // affordable is the largest cap, at most most, whose worst case the hold covers.
 func (t *Ticket) affordable(most int64) int64 {
-	low, high := int64(1), most
+	low, high := min(1, most), most
 	for low < high {
 		mid := low + (high-low+1)/2
 		if cost, err := t.worst(mid); err == nil && cost <= t.hold {
@@ -95,8 +119,9 @@ func (t *Ticket) affordable(most int64) int64 {
 }
 
 func (t *Ticket) terms(most int64) credit.Terms {
-	return credit.Terms{RequestID: t.call.RequestID, Run: t.call.Run, Model: t.route.Model.ID, Provider: t.route.Provider.ID,
-		Version: t.route.Version, Rates: t.route.Rates, Markup: t.route.Markup, Revision: t.revision,
+	r := t.served
+	return credit.Terms{RequestID: t.call.RequestID, Run: t.call.Run, Model: r.Model.ID, Provider: r.Provider.ID,
+		Version: r.Version, Rates: r.Rates, Markup: r.Markup, Revision: t.revision,
 		InputTokens: likely(t.call.Request.InputTokens), Key: t.call.Key, Cap: most}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"onemind/internal/catalog"
@@ -11,16 +12,20 @@ import (
 	"onemind/internal/fault"
 	"onemind/internal/llm"
 	"onemind/internal/money"
+	"onemind/internal/upstream"
 )
 
 // settle charges what the outcome's rule says and gives the rest back. It runs
 // to the end whatever happened to the caller; if the store is not there the
 // receipt waits in memory and Run repeats it.
-func (t *Ticket) settle(ctx context.Context, end ending, result llm.Result, cause error) credit.Receipt {
+func (t *Ticket) settle(ctx context.Context, end ending, out upstream.Outcome, result llm.Result, cause error) credit.Receipt {
 	e := t.engine
 	r := t.receipt(end, result, cause)
+	t.witness(&r, out)
 	settled := e.pay(context.WithoutCancel(ctx), r)
-	t.countOutput(context.WithoutCancel(ctx), r.Tokens.Output+r.Tokens.Reasoning)
+	if !t.cached {
+		t.countOutput(context.WithoutCancel(ctx), r.Tokens.Output+r.Tokens.Reasoning)
+	}
 	e.mu.Lock()
 	delete(e.active, t.call.ID)
 	if !settled {
@@ -43,13 +48,14 @@ func (e *Engine) pay(ctx context.Context, r credit.Receipt) bool {
 }
 
 func (t *Ticket) receipt(end ending, result llm.Result, cause error) credit.Receipt {
-	e, now := t.engine, t.engine.options.Now()
+	now := t.engine.options.Now()
 	outcome := end.outcome()
+	route := t.served
 	tokens, estimated := ruleOf(outcome).tokens(result.Usage, func() (int64, int64) { return t.count(result) })
 	r := credit.Receipt{ID: t.call.ID, RequestID: t.call.RequestID, User: t.call.User, Run: t.call.Run,
-		Model: t.route.Model.ID, ServedBy: t.route.Model.ID, Provider: t.route.Provider.ID,
+		Model: route.Model.ID, ServedBy: route.Model.ID, Provider: route.Provider.ID, Key: t.call.Key, Cached: t.cached,
 		Outcome: outcome, FinishReason: result.Finish, Tokens: tokens, CountedBy: "provider", Estimated: estimated,
-		PriceVersion: t.route.Version, Rates: t.route.Rates, Markup: t.route.Markup, Hold: t.hold, Revision: t.revision,
+		PriceVersion: route.Version, Rates: route.Rates, Markup: route.Markup, Hold: t.hold, Revision: t.revision,
 		StartedAt: t.started, FinishedAt: now, FirstTokenMS: t.meter.first.Milliseconds(), TotalMS: now.Sub(t.started).Milliseconds()}
 	if estimated {
 		r.CountedBy = "onemind"
@@ -60,31 +66,63 @@ func (t *Ticket) receipt(end ending, result llm.Result, cause error) credit.Rece
 	if cause != nil && outcome != credit.Stopped {
 		r.Error = codeOf(cause)
 	}
+	if op := t.call.Request.Op; op != llm.Chat {
+		r.Operation = op.String()
+	}
 	if t.asked != nil {
 		r.Model = t.asked.Model.ID
+	} else if t.call.Model != "" {
+		r.Model = t.call.Model
 	}
-	if rule := ruleOf(outcome); rule.input || rule.output {
-		r.Charge = t.price(&r, e.cheaper(t))
+	if rule := ruleOf(outcome); !t.cached && (rule.input || rule.output) {
+		r.Tokens.Images = result.Images
+		r.Charge = t.price(&r)
 	}
 	r.Released = r.Hold - r.Charge
 	return r
 }
 
-// cheaper lists the prices a call may be charged at: the served model's and, for
-// a fallback, the asked one's.
-func (e *Engine) cheaper(t *Ticket) []*catalog.Route {
-	if t.asked == nil {
-		return []*catalog.Route{t.route}
+// witness writes down how the answer came about.
+func (t *Ticket) witness(r *credit.Receipt, out upstream.Outcome) {
+	r.QueueMS = out.Queued.Milliseconds()
+	for _, a := range out.Attempts {
+		route := t.routes[a.Route]
+		told := credit.Attempt{Model: route.Model.ID, Provider: route.Provider.ID, Key: a.Key, Outcome: "ok",
+			StartMS: a.Start.Milliseconds(), TookMS: a.Took.Milliseconds()}
+		var failure *llm.Failure
+		switch {
+		case errors.As(a.Err, &failure):
+			told.Outcome, told.Status, told.Detail = failure.Class.String(), failure.Status, failure.Text
+		case errors.Is(a.Err, errCapped), a.Err == nil:
+		case r.Outcome == credit.Stopped:
+			told.Outcome = "stopped"
+		default:
+			told.Outcome = codeOf(a.Err)
+		}
+		r.Attempts = append(r.Attempts, told)
 	}
-	return []*catalog.Route{t.route, t.asked}
+	req := t.call.Request
+	if sent := min(t.cap, t.served.Model.MaxOutput); req.Cap > sent && len(out.Attempts) > 0 {
+		rule := "hold"
+		if sent == t.served.Model.MaxOutput {
+			rule = "model_limit"
+		}
+		r.Parameters = append(r.Parameters, credit.Parameter{Name: "max_tokens", Asked: strconv.FormatInt(req.Cap, 10), Sent: strconv.FormatInt(sent, 10), Rule: rule})
+	}
+	for _, c := range out.Result.Changes {
+		r.Parameters = append(r.Parameters, credit.Parameter(c))
+	}
 }
 
-// price charges the tokens at the cheapest of the routes, and never more than
-// the hold: a provider that reports more than the worst case is our loss, an
-// overdrawn balance would be the user's.
-func (t *Ticket) price(r *credit.Receipt, routes []*catalog.Route) money.Amount {
+// price charges the tokens at the cheaper of the served model's and the asked
+// one's price, and never more than the hold: a provider that reports more than
+// the worst case is our loss, an overdrawn balance would be the user's.
+func (t *Ticket) price(r *credit.Receipt) money.Amount {
 	best := t.hold
-	for _, route := range routes {
+	for _, route := range [...]*catalog.Route{t.served, t.asked} {
+		if route == nil {
+			continue
+		}
 		cost, err := money.Charge(route.Rates, r.Tokens, route.Markup)
 		if err == nil && cost < best {
 			best, r.PriceVersion, r.Rates, r.Markup = cost, route.Version, route.Rates, route.Markup
@@ -95,8 +133,16 @@ func (t *Ticket) price(r *credit.Receipt, routes []*catalog.Route) money.Amount 
 
 // count is our own count of input and delivered output.
 func (t *Ticket) count(result llm.Result) (input, output int64) {
-	counter := t.engine.options.Counter
-	input = max(1, counter.Input(t.call.Request.Body))
+	counter, req := t.engine.options.Counter, t.call.Request
+	switch req.Op {
+	case llm.Chat:
+		input = counter.Input(req.Body)
+	case llm.Transcripts: // its body is sound
+		input = req.InputTokens
+	default:
+		input = counter.Text(string(req.Body))
+	}
+	input = max(1, input)
 	if result.Text != "" {
 		return input, counter.Text(result.Text)
 	}

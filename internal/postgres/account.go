@@ -139,17 +139,18 @@ func (db *DB) CountUsers(ctx context.Context) (n int64, err error) {
 	return n, err
 }
 
-const keyColumns = `id, user_id, name, prefix, hash, created_at, used_at`
+const keyColumns = `id, user_id, name, prefix, hash, created_at, used_at, credits_per_day, response_cache`
 
 func key(r *row) account.Key {
-	return account.Key{ID: r.text(), User: r.text(), Name: r.text(), Prefix: r.text(), Hash: r.text(), CreatedAt: r.time(), UsedAt: r.time()}
+	return account.Key{ID: r.text(), User: r.text(), Name: r.text(), Prefix: r.text(), Hash: r.text(), CreatedAt: r.time(), UsedAt: r.time(),
+		CreditsPerDay: r.int(), ResponseCache: r.bool()}
 }
 
 // CreateKey stores a key, or reports account.ErrNoUser.
 func (db *DB) CreateKey(ctx context.Context, k account.Key) error {
 	return db.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := exec(ctx, tx, `INSERT INTO onemind.api_keys (`+keyColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			k.ID, k.User, k.Name, k.Prefix, k.Hash, instant(k.CreatedAt), instant(k.UsedAt))
+		_, err := exec(ctx, tx, `INSERT INTO onemind.api_keys (`+keyColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+			k.ID, k.User, k.Name, k.Prefix, k.Hash, instant(k.CreatedAt), instant(k.UsedAt), k.CreditsPerDay, k.ResponseCache)
 		if isCode(err, "23503") {
 			return account.ErrNoUser
 		}
@@ -177,6 +178,21 @@ func (db *DB) Keys(ctx context.Context, user string) (keys []account.Key, err er
 		return err
 	})
 	return keys, err
+}
+
+// UpdateKey changes a user's key and gives it back; see account.Store.
+func (db *DB) UpdateKey(ctx context.Context, user, id string, c account.KeyChange) (changed account.Key, err error) {
+	err = db.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		var ok bool
+		changed, ok, err = first(ctx, tx, key, `
+			UPDATE onemind.api_keys SET name = coalesce($3, name), credits_per_day = coalesce($4, credits_per_day), response_cache = coalesce($5, response_cache)
+			WHERE id = $1 AND user_id = $2 RETURNING `+keyColumns, id, user, c.Name, c.CreditsPerDay, c.ResponseCache)
+		if err == nil && !ok {
+			return account.ErrNoKey
+		}
+		return err
+	})
+	return changed, err
 }
 
 // DeleteKey deletes a user's key and gives it back; see account.Store.

@@ -16,12 +16,13 @@ import (
 func readDocument(ctx context.Context, tx database) (d catalog.Document, err error) {
 	if d.Providers, err = list(ctx, tx, provider, `
 		SELECT id, name, protocol, base_url, api_key_env, keyless, enabled, allow_private_address, max_concurrency,
-			connect_timeout_ms, first_token_timeout_ms, idle_timeout_ms
+			connect_timeout_ms, first_token_timeout_ms, idle_timeout_ms, max_waiting, max_wait_ms
 		FROM onemind.provider_config ORDER BY id COLLATE "C"`); err != nil {
 		return d, err
 	}
 	if d.Models, err = list(ctx, tx, model, `
-		SELECT id, provider_id, upstream_id, name, state, context_window, max_output_tokens, capabilities::text, aliases::text, parameter_rules::text
+		SELECT id, provider_id, upstream_id, name, state, context_window, max_output_tokens, capabilities::text, aliases::text, parameter_rules::text,
+			substitutes::text, retires_on
 		FROM onemind.ai_models ORDER BY id COLLATE "C"`); err != nil {
 		return d, err
 	}
@@ -57,7 +58,7 @@ func readDocument(ctx context.Context, tx database) (d catalog.Document, err err
 func provider(r *row) catalog.Provider {
 	return catalog.Provider{ID: r.text(), Name: r.text(), Protocol: r.text(), BaseURL: r.text(), KeyEnv: r.text(), Keyless: r.bool(),
 		Enabled: r.bool(), AllowPrivate: r.bool(), MaxConcurrency: int(r.int()),
-		Timeouts: catalog.Timeouts{ConnectMS: r.int(), FirstTokenMS: r.int(), IdleMS: r.int()}}
+		Timeouts: catalog.Timeouts{ConnectMS: r.int(), FirstTokenMS: r.int(), IdleMS: r.int()}, MaxWaiting: int(r.int()), MaxWaitMS: r.int()}
 }
 
 func model(r *row) catalog.Model {
@@ -66,6 +67,8 @@ func model(r *row) catalog.Model {
 	r.json(&m.Capabilities)
 	r.json(&m.Aliases)
 	r.json(&m.Rules)
+	r.json(&m.Substitutes)
+	m.RetiresOn = r.text()
 	return m
 }
 
@@ -143,33 +146,34 @@ func saveDocument(ctx context.Context, tx pgx.Tx, d catalog.Document) error {
 func saveProvider(ctx context.Context, tx pgx.Tx, p catalog.Provider) error {
 	_, err := exec(ctx, tx, `
 		INSERT INTO onemind.provider_config (id, name, protocol, base_url, api_key_env, keyless, enabled, allow_private_address,
-			max_concurrency, connect_timeout_ms, first_token_timeout_ms, idle_timeout_ms)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+			max_concurrency, connect_timeout_ms, first_token_timeout_ms, idle_timeout_ms, max_waiting, max_wait_ms)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 		ON CONFLICT (id) DO UPDATE SET name = excluded.name, protocol = excluded.protocol, base_url = excluded.base_url,
 			api_key_env = excluded.api_key_env, keyless = excluded.keyless, enabled = excluded.enabled,
 			allow_private_address = excluded.allow_private_address, max_concurrency = excluded.max_concurrency,
 			connect_timeout_ms = excluded.connect_timeout_ms, first_token_timeout_ms = excluded.first_token_timeout_ms,
-			idle_timeout_ms = excluded.idle_timeout_ms
+			idle_timeout_ms = excluded.idle_timeout_ms, max_waiting = excluded.max_waiting, max_wait_ms = excluded.max_wait_ms
 		WHERE provider_config.* IS DISTINCT FROM excluded.*`,
 		p.ID, p.Name, p.Protocol, p.BaseURL, p.KeyEnv, p.Keyless, p.Enabled, p.AllowPrivate,
-		int64(p.MaxConcurrency), p.Timeouts.ConnectMS, p.Timeouts.FirstTokenMS, p.Timeouts.IdleMS)
+		int64(p.MaxConcurrency), p.Timeouts.ConnectMS, p.Timeouts.FirstTokenMS, p.Timeouts.IdleMS, int64(p.MaxWaiting), p.MaxWaitMS)
 	return err
 }
 
 func saveModel(ctx context.Context, tx pgx.Tx, m catalog.Model) error {
-	texts, err := documents(m.Capabilities, m.Aliases, m.Rules)
+	texts, err := documents(m.Capabilities, m.Aliases, m.Rules, m.Substitutes)
 	if err != nil {
 		return err
 	}
 	_, err = exec(ctx, tx, `
 		INSERT INTO onemind.ai_models (id, provider_id, upstream_id, name, state, context_window, max_output_tokens,
-			capabilities, aliases, parameter_rules)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb, $9::text::jsonb, $10::text::jsonb)
+			capabilities, aliases, parameter_rules, substitutes, retires_on)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb, $9::text::jsonb, $10::text::jsonb, $11::text::jsonb, $12)
 		ON CONFLICT (id) DO UPDATE SET provider_id = excluded.provider_id, upstream_id = excluded.upstream_id, name = excluded.name,
 			state = excluded.state, context_window = excluded.context_window, max_output_tokens = excluded.max_output_tokens,
-			capabilities = excluded.capabilities, aliases = excluded.aliases, parameter_rules = excluded.parameter_rules
+			capabilities = excluded.capabilities, aliases = excluded.aliases, parameter_rules = excluded.parameter_rules,
+			substitutes = excluded.substitutes, retires_on = excluded.retires_on
 		WHERE ai_models.* IS DISTINCT FROM excluded.*`,
-		m.ID, m.Provider, m.Upstream, m.Name, string(m.State), m.ContextWindow, m.MaxOutput, texts[0], texts[1], texts[2])
+		m.ID, m.Provider, m.Upstream, m.Name, string(m.State), m.ContextWindow, m.MaxOutput, texts[0], texts[1], texts[2], texts[3], m.RetiresOn)
 	return err
 }
 

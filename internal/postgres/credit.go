@@ -27,7 +27,8 @@ func (db *DB) Hold(ctx context.Context, h credit.Hold) (money.Amount, error) {
 }
 
 func holdOf(h credit.Hold) *act {
-	return &act{kind: "hold", ref: h.Ref, user: h.User, owner: h.Owner, text: clean(string(h.Terms)), least: int64(h.AtLeast), most: int64(h.AtMost), at: h.At}
+	return &act{kind: "hold", ref: h.Ref, user: h.User, owner: h.Owner, text: clean(string(h.Terms)), least: int64(h.AtLeast), most: int64(h.AtMost), at: h.At,
+		key: h.Key, dayCap: int64(h.DayCap), keyCap: int64(h.KeyCap)}
 }
 
 // held reads the outcome of a hold.
@@ -37,6 +38,8 @@ func (a *act) held() (money.Amount, error) {
 		return money.Amount(a.amount), nil
 	case "short":
 		return 0, credit.ErrShort
+	case "capped":
+		return 0, credit.DayCapReached(a.at)
 	default:
 		return 0, credit.ErrReused
 	}
@@ -75,7 +78,8 @@ func (db *DB) Settle(ctx context.Context, r credit.Receipt) (credit.Receipt, boo
 	}
 }
 
-// Progress notes delivered tokens; see credit.Store.
+// Progress notes delivered tokens; see credit.Store. A hold that is being settled
+// is passed over: waiting for it could be waiting in a circle.
 func (db *DB) Progress(ctx context.Context, tokens map[string]int64) error {
 	if len(tokens) == 0 {
 		return nil
@@ -87,8 +91,10 @@ func (db *DB) Progress(ctx context.Context, tokens map[string]int64) error {
 	}
 	return db.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := exec(ctx, tx, `
-			UPDATE onemind.holds h SET progress = p.n FROM unnest($1::text[], $2::bigint[]) AS p (ref, n)
-			WHERE h.ref = p.ref AND h.progress < p.n`, refs, counts)
+			WITH grown AS MATERIALIZED (
+				SELECT h.ref, p.n FROM unnest($1::text[], $2::bigint[]) AS p (ref, n) JOIN onemind.holds h ON h.ref = p.ref
+				WHERE h.progress < p.n FOR UPDATE OF h SKIP LOCKED)
+			UPDATE onemind.holds h SET progress = g.n FROM grown g WHERE h.ref = g.ref`, refs, counts)
 		return err
 	})
 }

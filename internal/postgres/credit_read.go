@@ -13,8 +13,8 @@ import (
 func (db *DB) Open(ctx context.Context, before time.Time) (holds []credit.Hold, err error) {
 	err = db.read(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		holds, err = list(ctx, c, func(r *row) credit.Hold {
-			return credit.Hold{Ref: r.text(), User: r.text(), Owner: r.text(), Amount: r.amount(), Terms: []byte(r.text()), Progress: r.int(), At: r.time()}
-		}, `SELECT ref, user_id, owner, amount, terms, progress, created_at FROM onemind.holds
+			return credit.Hold{Ref: r.text(), User: r.text(), Owner: r.text(), Amount: r.amount(), Terms: []byte(r.text()), Progress: r.int(), At: r.time(), Key: r.text()}
+		}, `SELECT ref, user_id, owner, amount, terms, progress, created_at, key_id FROM onemind.holds
 			WHERE created_at < $1 ORDER BY created_at, ref LIMIT 1000`, before.UTC())
 		return err
 	})

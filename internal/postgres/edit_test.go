@@ -177,6 +177,13 @@ func TestTold(t *testing.T) {
 	if err := db.UpdateUser(ctx, suspended, suspended); err != nil { // as it is already
 		t.Fatal(err)
 	}
+	day := int64(5)
+	for range 2 { // the second time it is so already
+		if _, err := db.UpdateKey(ctx, "u1", "k1", account.KeyChange{CreditsPerDay: &day}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	heard.want(t, "key:keyhash1")
 	if _, err := db.DeleteKey(ctx, "u1", "k1"); err != nil {
 		t.Fatal(err)
 	}
@@ -190,6 +197,8 @@ func TestTold(t *testing.T) {
 	}
 	sql(t, name, `UPDATE onemind.users SET role = 'admin'`)
 	heard.want(t, "user:u1")
+	sql(t, name, `UPDATE onemind.api_keys SET response_cache = true`)
+	heard.want(t, "key:keyhash2")
 	sql(t, name, `UPDATE onemind.ai_models SET state = 'hidden'`)
 	heard.want(t, "revision:2")
 	sql(t, name, `DELETE FROM onemind.users`)

@@ -18,18 +18,19 @@ import (
 
 // How acts are gathered.
 const (
-	maxGroup   = 512                  // acts in one statement
+	maxGroup   = 128                  // acts in one statement; more would only keep other cores idle
 	maxFlying  = 4                    // statements under way at once
 	waitMost   = 2 * time.Millisecond // then another statement starts beside those under way
 	groupTries = 5                    // of a statement that lost against another
 )
 
-// act is one hold or settlement, as the function acts_1 takes it, and what came of it.
+// act is one hold or settlement, as the function acts_2 takes it, and what came of it.
 type act struct {
-	kind, ref, user, owner, text string
-	request, run, model, outcome string
-	least, most, input, output   int64
-	at                           time.Time
+	kind, ref, user, owner, text, key string
+	request, run, model, outcome      string
+	least, most, input, output        int64
+	dayCap, keyCap                    int64 // 0: none
+	at                                time.Time
 
 	since           time.Time
 	sent            bool
@@ -88,14 +89,8 @@ func (g *group) do(ctx context.Context, a *act) error {
 		return unavailable(fmt.Errorf("the database is closed"))
 	}
 	g.waiting = append(g.waiting, a)
-	batch := g.next()
-	mine := a.sent
+	g.launch()
 	g.mu.Unlock()
-	if mine {
-		g.run(batch) // in the caller's own goroutine: nobody is faster
-	} else if batch != nil {
-		go g.run(batch) // those that waited; close waits for it
-	}
 	select {
 	case <-a.done:
 		return a.err
@@ -119,10 +114,18 @@ func (g *group) withdraw(a *act) bool {
 	return true
 }
 
+// launch starts every statement that need not wait any more; close waits for them.
+// The caller holds mu.
+func (g *group) launch() {
+	for batch := g.next(); batch != nil; batch = g.next() {
+		go g.run(batch)
+	}
+}
+
 // next gives the acts of the next statement, or nil when those that wait should
-// wait on. The caller holds mu.
+// wait on.
 func (g *group) next() []*act {
-	if len(g.waiting) == 0 || g.flying == maxFlying || !g.due(g.waiting[0]) {
+	if len(g.waiting) == 0 || g.flying == maxFlying || len(g.waiting) < maxGroup && !g.due(g.waiting[0]) {
 		return nil
 	}
 	var batch, rest []*act
@@ -137,7 +140,7 @@ func (g *group) next() []*act {
 			batch = append(batch, a)
 		}
 	}
-	if len(batch) == 0 || !g.due(batch[0]) {
+	if len(batch) == 0 || len(batch) < maxGroup && !g.due(batch[0]) {
 		return nil // the others wait for acts of the same users
 	}
 	g.waiting = rest
@@ -150,7 +153,7 @@ func (g *group) next() []*act {
 }
 
 // due tells whether an act need not wait for company any more. If it must, it is
-// looked at again in time. The caller holds mu.
+// looked at again in time.
 func (g *group) due(a *act) bool {
 	left := waitMost - time.Since(a.since)
 	if g.flying == 0 || left <= 0 {
@@ -160,7 +163,7 @@ func (g *group) due(a *act) bool {
 	return false
 }
 
-// arm looks at what waits again after a while. The caller holds mu.
+// arm looks at what waits again after a while.
 func (g *group) arm(after time.Duration) {
 	if g.armed {
 		return
@@ -168,12 +171,9 @@ func (g *group) arm(after time.Duration) {
 	g.armed = true
 	time.AfterFunc(after, func() {
 		g.mu.Lock()
+		defer g.mu.Unlock()
 		g.armed = false
-		batch := g.next()
-		g.mu.Unlock()
-		if batch != nil {
-			g.run(batch)
-		}
+		g.launch()
 	})
 }
 
@@ -188,14 +188,11 @@ func (g *group) run(batch []*act) {
 	for _, a := range batch {
 		delete(g.busy, a.user)
 	}
-	following := g.next()
+	g.launch()
 	g.landed.Broadcast()
 	g.mu.Unlock()
 	for _, a := range batch {
 		close(a.done)
-	}
-	if following != nil {
-		go g.run(following) // close waits for it
 	}
 }
 
@@ -250,19 +247,21 @@ func (g *group) together(ctx context.Context, batch []*act) error {
 // call passes acts to the function and takes their outcomes.
 func call(ctx context.Context, c *pgx.Conn, batch []*act) error {
 	n := len(batch)
-	texts := make([]string, 9*n)
-	numbers := make([]int64, 4*n)
+	texts := make([]string, 10*n)
+	numbers := make([]int64, 6*n)
 	kinds, refs, users, owners, bodies := texts[:n], texts[n:2*n], texts[2*n:3*n], texts[3*n:4*n], texts[4*n:5*n]
-	requests, runs, models, outcomes := texts[5*n:6*n], texts[6*n:7*n], texts[7*n:8*n], texts[8*n:]
-	leasts, mosts, inputs, outputs := numbers[:n], numbers[n:2*n], numbers[2*n:3*n], numbers[3*n:]
+	requests, runs, models, outcomes, keys := texts[5*n:6*n], texts[6*n:7*n], texts[7*n:8*n], texts[8*n:9*n], texts[9*n:]
+	leasts, mosts, inputs, outputs := numbers[:n], numbers[n:2*n], numbers[2*n:3*n], numbers[3*n:4*n]
+	dayCaps, keyCaps := numbers[4*n:5*n], numbers[5*n:]
 	times := make([]time.Time, n)
 	for i, a := range batch {
 		kinds[i], refs[i], users[i], owners[i], bodies[i] = a.kind, a.ref, a.user, a.owner, a.text
 		requests[i], runs[i], models[i], outcomes[i] = a.request, a.run, a.model, a.outcome
+		keys[i], dayCaps[i], keyCaps[i] = a.key, a.dayCap, a.keyCap
 		leasts[i], mosts[i], inputs[i], outputs[i], times[i] = a.least, a.most, a.input, a.output, cut(a.at)
 	}
-	rows, err := c.Query(ctx, `SELECT result, coalesce(amount, 0), coalesce(holder, ''), coalesce(receipt, '') FROM onemind.acts_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
-		kinds, refs, users, owners, leasts, mosts, bodies, requests, runs, models, outcomes, inputs, outputs, times)
+	rows, err := c.Query(ctx, `SELECT result, coalesce(amount, 0), coalesce(holder, ''), coalesce(receipt, '') FROM onemind.acts_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
+		kinds, refs, users, owners, leasts, mosts, bodies, requests, runs, models, outcomes, inputs, outputs, times, keys, dayCaps, keyCaps)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"onemind/internal/credit"
 	"onemind/internal/fault"
 	"onemind/internal/money"
@@ -142,6 +144,96 @@ func TestOrderOfOneUser(t *testing.T) {
 	}
 }
 
+// Two instances act for the same users at once, and both settle every hold:
+// exactly one closes it, and neither ever waits for the other in a circle.
+func TestSameUsersOnTwoInstances(t *testing.T) {
+	name := fresh(t)
+	instances := []*postgres.DB{opens(t, name), opens(t, name)}
+	for u := range 64 {
+		give(t, instances[0], fmt.Sprint("user", u), money.Dollar)
+	}
+	var work sync.WaitGroup
+	for w := range 128 {
+		work.Go(func() {
+			for i := range 10 {
+				user, ref := fmt.Sprint("user", rand.IntN(64)), fmt.Sprint("ref", w, ".", i)
+				if _, err := patient(func() (money.Amount, error) {
+					return instances[w%2].Hold(context.Background(), hold(user, ref, 100))
+				}); err != nil {
+					t.Errorf("hold %s: %v", ref, err)
+					return
+				}
+				var closed atomic.Int64
+				var both sync.WaitGroup
+				for _, db := range instances {
+					both.Go(func() {
+						_, won, err := db.Settle(context.Background(), receiptOf(user, ref, 60))
+						if err != nil {
+							t.Errorf("settle %s: %v", ref, err)
+						} else if won {
+							closed.Add(1)
+						}
+					})
+				}
+				if both.Wait(); closed.Load() != 1 {
+					t.Errorf("%s was closed %d times", ref, closed.Load())
+				}
+			}
+		})
+	}
+	work.Wait()
+	if s := proved(t, instances[0]); s.OpenHolds != 0 {
+		t.Errorf("%d holds are open", s.OpenHolds)
+	}
+	if n := value[int64](t, name, `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`); n > 0 {
+		t.Errorf("%d deadlocks", n)
+	}
+}
+
+// An act that waits for an earlier one of its user goes when its caller does, and
+// one that was sent is waited for.
+func TestCallerGone(t *testing.T) {
+	name := fresh(t)
+	db := opens(t, name)
+	give(t, db, "u", money.Dollar)
+	other, err := pgx.Connect(t.Context(), pg.URL(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close(context.Background()) //nolint:errcheck // nothing is lost
+	tx, err := other.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `SELECT 1 FROM onemind.credits FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	sent, leave := context.WithCancel(t.Context())
+	answer := make(chan error, 1)
+	go func() {
+		_, err := db.Hold(sent, hold("u", "sent", 100))
+		answer <- err
+	}()
+	await(t, "the first hold to wait for the balance", func() bool {
+		return value[bool](t, name, `SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`)
+	})
+	gone, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := db.Hold(gone, hold("u", "waiting", 100)); !errors.Is(err, context.DeadlineExceeded) || fault.Is(err, fault.Unavailable) {
+		t.Errorf("a hold that waited: %v", err)
+	}
+	leave()
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-answer; err != nil {
+		t.Errorf("a hold that was sent: %v", err)
+	}
+	if s := proved(t, db); s.OpenHolds != 1 {
+		t.Errorf("%d holds are open, want the one that was sent", s.OpenHolds)
+	}
+}
+
 // Whatever was acknowledged before the database was killed is there after, and
 // asking again gives the first answer.
 func TestKilledDatabase(t *testing.T) {
@@ -183,9 +275,8 @@ func TestKilledDatabase(t *testing.T) {
 		server.Kill()
 		close(stop)
 		work.Wait()
-		if err := server.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		// Its processes hold on to the memory until they notice that it is gone.
+		await(t, "postgres to start again", func() bool { return server.Start(t.Context()) == nil })
 		for _, line := range slices.Concat(held, settled) {
 			var user, ref string
 			if _, err := fmt.Sscan(line, &user, &ref); err != nil {
@@ -224,8 +315,24 @@ func TestPartitions(t *testing.T) {
 		})
 	}
 	jobs.Wait()
-	next := now.UTC().AddDate(0, 1, 1-now.UTC().Day())
-	sql(t, name, `DROP TABLE onemind.credit_transactions_`+next.Format("2006_01"))
+	next := now.UTC().AddDate(0, 1, 1-now.UTC().Day()).Format("2006_01")
+	sql(t, name, `ALTER TABLE onemind.credit_transactions DETACH PARTITION onemind.credit_transactions_`+next)
+	// Nobody who reads the ledger is in the way.
+	reader, err := pgx.Connect(t.Context(), pg.URL(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close(context.Background()) //nolint:errcheck // nothing is lost
+	if _, err := reader.Exec(t.Context(), `BEGIN; SELECT count(*) FROM onemind.credit_transactions`); err != nil {
+		t.Fatal(err)
+	}
+	if months, err := db.Partitions(t.Context(), now); err != nil || months < 3 {
+		t.Errorf("after one was detached: %d months ahead, %v", months, err)
+	}
+	if _, err := reader.Exec(t.Context(), `COMMIT`); err != nil {
+		t.Fatal(err)
+	}
+	sql(t, name, `DROP TABLE onemind.credit_transactions_`+next)
 	if months, err := db.Partitions(t.Context(), now); err != nil || months < 3 {
 		t.Errorf("after one was lost: %d months ahead, %v", months, err)
 	}

@@ -63,23 +63,24 @@ type copiedTable struct {
 
 // copiedTables lists what is copied, in the order that foreign keys ask for. Sessions
 // and the events of runs are not: people sign in again, and answers hold the text.
+// Nor are the sums of days: they are added up again.
 func copiedTables() []copiedTable {
 	return []copiedTable{
 		{name: "users", columns: "id email name role suspended plan limits password created_at seen_at", json: "limits"},
-		{name: "api_keys", columns: "id user_id name prefix hash created_at used_at"},
-		{name: "provider_config", columns: "id name protocol base_url api_key_env keyless enabled allow_private_address max_concurrency connect_timeout_ms first_token_timeout_ms idle_timeout_ms"},
+		{name: "api_keys", columns: "id user_id name prefix hash created_at used_at credits_per_day response_cache"},
+		{name: "provider_config", columns: "id name protocol base_url api_key_env keyless enabled allow_private_address max_concurrency connect_timeout_ms first_token_timeout_ms idle_timeout_ms max_waiting max_wait_ms"},
 		{name: "provider_keys", columns: "id provider_id sealed last4 created_at"},
-		{name: "ai_models", columns: "id provider_id upstream_id name state context_window max_output_tokens capabilities aliases parameter_rules", json: "capabilities aliases parameter_rules"},
+		{name: "ai_models", columns: "id provider_id upstream_id name state context_window max_output_tokens capabilities aliases parameter_rules substitutes retires_on", json: "capabilities aliases parameter_rules substitutes"},
 		{name: "ai_model_prices", counter: "n", columns: "n version model_id input_nano_usd cached_input_nano_usd cache_write_nano_usd output_nano_usd reasoning_nano_usd per_request_nano_usd per_image_nano_usd effective_at source as_of author created_at"},
 		{name: "system_config", columns: "section name value", json: "value"},
 		{name: "catalog_revisions", columns: "number author note created_at changes document", json: "changes document"},
 		{name: "audit_log", counter: "id", columns: "id actor action object before after address created_at"},
 		{name: "credits", columns: "user_id balance held"},
 		{name: "credit_transactions", counter: "id", columns: "id user_id kind amount ref reason actor model created_at"},
-		{name: "receipts", counter: "id", columns: "id ref user_id request_id run_id model outcome input_tokens output_tokens hold charge finished_at receipt"},
+		{name: "receipts", counter: "id", columns: "id ref user_id request_id run_id model outcome input_tokens output_tokens hold charge finished_at receipt key_id held_on"},
 		{name: "conversations", columns: "id user_id title pinned models created_at updated_at", json: "models"},
 		{name: "runs", counter: "n", columns: "n id conversation_id user_id idempotency_key digest owner prompt images system max_tokens max_cost temperature retry_of selected created_at finished_at", json: "images selected"},
-		{name: "answers", columns: "id run_id position model model_name state text reasoning finish_reason error_code error_text retryable retry_after tokens estimated charge created_at first_token_ms total_ms", json: "tokens"},
+		{name: "answers", columns: "id run_id position model model_name state text reasoning finish_reason error_code error_text retryable retry_after tokens estimated charge created_at first_token_ms total_ms served_by substitute_code", json: "tokens"},
 	}
 }
 

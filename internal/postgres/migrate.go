@@ -84,10 +84,13 @@ func (db *DB) bringUp(ctx context.Context) error {
 	return nil
 }
 
-// version is the number of the last step that was applied; 0 for none.
+// version is the number of the last step that was applied; 0 for none. It reads the
+// catalog's rows: to_regclass may still say what was so before a lock was waited for.
 func version(ctx context.Context, q querier) (have int64, err error) {
 	var there bool
-	if err := q.QueryRow(ctx, `SELECT to_regclass('onemind.schema_migrations') IS NOT NULL`).Scan(&there); err != nil || !there {
+	if err := q.QueryRow(ctx, `
+		SELECT EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'onemind' AND c.relname = 'schema_migrations')`).
+		Scan(&there); err != nil || !there {
 		return 0, err
 	}
 	err = q.QueryRow(ctx, `SELECT coalesce(max(version), 0) FROM onemind.schema_migrations`).Scan(&have)

@@ -31,7 +31,7 @@ func (db *DB) Partitions(ctx context.Context, now time.Time) (ahead int, err err
 	})
 	counted := db.read(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		for ahead = 0; ; ahead++ {
-			there, err := exists(ctx, c, `SELECT 1 WHERE to_regclass($1) IS NOT NULL`, partitionOf(monthOf(now).AddDate(0, ahead+1, 0)))
+			there, err := exists(ctx, c, isPartition, partitionOf(monthOf(now).AddDate(0, ahead+1, 0)))
 			if err != nil || !there {
 				return err
 			}
@@ -44,10 +44,13 @@ func partitionOf(month time.Time) string {
 	return "onemind.credit_transactions_" + month.Format("2006_01")
 }
 
+// isPartition tells whether a table is there and attached to the ledger.
+const isPartition = `SELECT 1 FROM pg_inherits WHERE inhrelid = to_regclass($1) AND inhparent = 'onemind.credit_transactions'::regclass`
+
 // ensurePartition makes the partition of a month if it is missing. It looks
-// first, because making one locks the ledger for a moment.
+// first, so that the job takes no lock when there is nothing to do.
 func ensurePartition(ctx context.Context, tx pgx.Tx, month time.Time) error {
-	there, err := exists(ctx, tx, `SELECT 1 WHERE to_regclass($1) IS NOT NULL`, partitionOf(month))
+	there, err := exists(ctx, tx, isPartition, partitionOf(month))
 	if err != nil || there {
 		return err
 	}

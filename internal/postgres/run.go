@@ -15,7 +15,7 @@ const (
 	runColumns = `id, conversation_id, user_id, idempotency_key, digest, owner, prompt, images::text, system, max_tokens, max_cost,
 		temperature, retry_of, selected::text, created_at, finished_at`
 	answerColumns = `id, run_id, model, model_name, state, text, reasoning, finish_reason, error_code, error_text, retryable,
-		retry_after, tokens::text, estimated, charge, created_at, first_token_ms, total_ms`
+		retry_after, tokens::text, estimated, charge, created_at, first_token_ms, total_ms, served_by, substitute_code`
 )
 
 func run(r *row) chat.Run {
@@ -32,6 +32,7 @@ func answer(r *row) chat.Answer {
 		Reasoning: r.text(), FinishReason: r.text(), ErrorCode: r.text(), ErrorText: r.text(), Retryable: r.bool(), RetryAfter: r.int()}
 	r.json(&v.Tokens)
 	v.Estimated, v.Charge, v.CreatedAt, v.FirstTokenMS, v.TotalMS = r.bool(), r.amount(), r.time(), r.int(), r.int()
+	v.ServedBy, v.SubstituteCode = r.text(), r.text()
 	return v
 }
 
@@ -201,11 +202,12 @@ func (db *DB) FinishAnswer(ctx context.Context, a chat.Answer) error {
 			return struct{}{}
 		}, `
 			UPDATE onemind.answers a SET state = $2, text = $3, reasoning = $4, finish_reason = $5, error_code = $6, error_text = $7, retryable = $8,
-				retry_after = $9, tokens = $10::text::jsonb, estimated = $11, charge = $12, first_token_ms = $13, total_ms = $14
+				retry_after = $9, tokens = $10::text::jsonb, estimated = $11, charge = $12, first_token_ms = $13, total_ms = $14,
+				served_by = $15, substitute_code = $16
 			FROM onemind.runs r WHERE a.id = $1 AND r.id = a.run_id
 			RETURNING r.conversation_id, r.user_id`,
 			a.ID, string(a.State), a.Text, a.Reasoning, a.FinishReason, a.ErrorCode, a.ErrorText, a.Retryable,
-			a.RetryAfter, tokens, a.Estimated, int64(a.Charge), a.FirstTokenMS, a.TotalMS)
+			a.RetryAfter, tokens, a.Estimated, int64(a.Charge), a.FirstTokenMS, a.TotalMS, a.ServedBy, a.SubstituteCode)
 		if err != nil {
 			return err
 		}

@@ -60,11 +60,21 @@ func (u *Users) UpdateUser(ctx context.Context, was, now account.User) error {
 	return err
 }
 
-// DeleteKey revokes a key; see account.Store. After an error the row may be gone
-// and only the reply lost: which key it is, is asked before.
+// UpdateKey changes a key; see account.Store.
+func (u *Users) UpdateKey(ctx context.Context, user, id string, c account.KeyChange) (account.Key, error) {
+	return u.onKey(ctx, user, id, func() (account.Key, error) { return u.Store.UpdateKey(ctx, user, id, c) })
+}
+
+// DeleteKey revokes a key; see account.Store.
 func (u *Users) DeleteKey(ctx context.Context, user, id string) (account.Key, error) {
+	return u.onKey(ctx, user, id, func() (account.Key, error) { return u.Store.DeleteKey(ctx, user, id) })
+}
+
+// onKey writes to a key's row and drops its copy. After an error the row may be
+// written and only the reply lost: which key it is, is asked before.
+func (u *Users) onKey(ctx context.Context, user, id string, write func() (account.Key, error)) (account.Key, error) {
 	list, _ := u.Keys(ctx, user) // without it a lost reply is not covered, all else is
-	k, err := u.Store.DeleteKey(ctx, user, id)
+	k, err := write()
 	if err == nil {
 		u.ForgetKey(ctx, k.Hash)
 		return k, nil
@@ -80,5 +90,5 @@ func (u *Users) DeleteKey(ctx context.Context, user, id string) (account.Key, er
 // ForgetUser drops the copy of a user who was changed elsewhere.
 func (u *Users) ForgetUser(ctx context.Context, id string) { u.c.drop(ctx, userKey(id)) }
 
-// ForgetKey drops the copy of a key that was revoked elsewhere.
+// ForgetKey drops the copy of a key that was revoked or changed elsewhere.
 func (u *Users) ForgetKey(ctx context.Context, hash string) { u.c.drop(ctx, apiKeyKey(hash)) }

@@ -82,6 +82,13 @@ func TestIdentities(t *testing.T) {
 	if got, err := b.Identity(ctx, "u"); err != nil || !got.Suspended {
 		t.Errorf("the other instance does not see the suspension: %+v, %v", got, err)
 	}
+	day := int64(7)
+	if _, err := a.UpdateKey(ctx, "u", "k", account.KeyChange{CreditsPerDay: &day}); err != nil {
+		t.Fatal(err)
+	}
+	if k, err := b.KeyByHash(ctx, "h"); err != nil || k.CreditsPerDay != day {
+		t.Errorf("the other instance does not see the key's cap: %+v, %v", k, err)
+	}
 	under.lose = errors.New("the line is lost")
 	if _, err := a.DeleteKey(ctx, "u", "k"); !errors.Is(err, under.lose) {
 		t.Errorf("a lost answer: %v", err)

@@ -1,6 +1,7 @@
 // Package secret keeps other people's secrets: it seals provider keys and
-// tokens before they reach a database and makes the keyed digests under which
-// API keys are looked up. What the secrets are for is none of its business.
+// tokens before they reach a database, makes the keyed digests under which
+// API keys are looked up, and signs what others shall be able to check. What the
+// secrets are for is none of its business.
 //
 // Every sealed value has a data key of its own (AES-256-GCM), which is wrapped
 // by a key-encryption key of ONEMIND_SECRET_KEY. The associated data names the
@@ -52,6 +53,7 @@ type key struct {
 	id   []byte
 	wrap cipher.AEAD
 	mac  []byte
+	sign []byte // signing keys are derived from it; see Signer
 }
 
 // New builds a Box from base64 keys of 32 bytes each, newest first, with commas
@@ -100,7 +102,7 @@ func decode(text string) ([]byte, error) {
 	return raw, nil
 }
 
-// derive gives a key's id, wrapping cipher and digest key. Each use has its own
+// derive gives a key's id, wrapping cipher, digest key and what signs. Each use has its own
 // label, so that knowing one tells nothing about another.
 func derive(raw []byte) (key, error) {
 	id, err := hkdf.Key(sha256.New, raw, nil, "onemind key id v1", idSize)
@@ -115,8 +117,12 @@ func derive(raw []byte) (key, error) {
 	if err != nil {
 		return key{}, err
 	}
+	sign, err := hkdf.Key(sha256.New, raw, nil, "onemind signing v1", keySize)
+	if err != nil {
+		return key{}, err
+	}
 	wrap, err := newGCM(kek)
-	return key{id: id, wrap: wrap, mac: mac}, err
+	return key{id: id, wrap: wrap, mac: mac, sign: sign}, err
 }
 
 func newGCM(raw []byte) (cipher.AEAD, error) {

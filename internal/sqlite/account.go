@@ -129,17 +129,18 @@ func (db *DB) CountUsers(ctx context.Context) (n int64, err error) {
 	return n, err
 }
 
-const keyColumns = `id, user_id, name, prefix, hash, created_at, used_at`
+const keyColumns = `id, user_id, name, prefix, hash, created_at, used_at, credits_per_day, response_cache`
 
 func key(r *row) account.Key {
-	return account.Key{ID: r.text(), User: r.text(), Name: r.text(), Prefix: r.text(), Hash: r.text(), CreatedAt: r.time(), UsedAt: r.time()}
+	return account.Key{ID: r.text(), User: r.text(), Name: r.text(), Prefix: r.text(), Hash: r.text(), CreatedAt: r.time(), UsedAt: r.time(),
+		CreditsPerDay: r.int(), ResponseCache: r.bool()}
 }
 
 // CreateKey stores a key, or reports account.ErrNoUser.
 func (db *DB) CreateKey(ctx context.Context, k account.Key) error {
 	return db.change(ctx, func(c *conn) error {
-		_, err := c.exec(`INSERT INTO api_keys (`+keyColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-			k.ID, k.User, k.Name, k.Prefix, k.Hash, k.CreatedAt.UnixMilli(), k.UsedAt)
+		_, err := c.exec(`INSERT INTO api_keys (`+keyColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			k.ID, k.User, k.Name, k.Prefix, k.Hash, k.CreatedAt.UnixMilli(), k.UsedAt, k.CreditsPerDay, k.ResponseCache)
 		if errors.Is(err, sqlite3.CONSTRAINT_FOREIGNKEY) {
 			return account.ErrNoUser
 		}
@@ -166,6 +167,28 @@ func (db *DB) Keys(ctx context.Context, user string) (keys []account.Key, err er
 		return err
 	})
 	return keys, err
+}
+
+// UpdateKey changes a user's key and gives it back; see account.Store.
+func (db *DB) UpdateKey(ctx context.Context, user, id string, change account.KeyChange) (changed account.Key, err error) {
+	err = db.change(ctx, func(c *conn) error {
+		ok, err := c.first(func(r *row) { changed = key(r) }, `
+			UPDATE api_keys SET name = coalesce(?, name), credits_per_day = coalesce(?, credits_per_day), response_cache = coalesce(?, response_cache)
+			WHERE id = ? AND user_id = ? RETURNING `+keyColumns, optional(change.Name), optional(change.CreditsPerDay), optional(change.ResponseCache), id, user)
+		if err == nil && !ok {
+			return account.ErrNoKey
+		}
+		return err
+	})
+	return changed, err
+}
+
+// optional is what a pointer points at, or NULL.
+func optional[T any](p *T) any {
+	if p == nil {
+		return nil
+	}
+	return *p
 }
 
 // DeleteKey deletes a user's key and gives it back; see account.Store.

@@ -12,12 +12,12 @@ import (
 func document(c *conn) (d catalog.Document, err error) {
 	if d.Providers, err = list(c, provider, `
 		SELECT id, name, protocol, base_url, api_key_env, keyless, enabled, allow_private_address, max_concurrency,
-			connect_timeout_ms, first_token_timeout_ms, idle_timeout_ms
+			connect_timeout_ms, first_token_timeout_ms, idle_timeout_ms, max_waiting, max_wait_ms
 		FROM provider_config ORDER BY id`); err != nil {
 		return d, err
 	}
 	if d.Models, err = list(c, model, `
-		SELECT id, provider_id, upstream_id, name, state, context_window, max_output_tokens, capabilities, aliases, parameter_rules
+		SELECT id, provider_id, upstream_id, name, state, context_window, max_output_tokens, capabilities, aliases, parameter_rules, substitutes, retires_on
 		FROM ai_models ORDER BY id`); err != nil {
 		return d, err
 	}
@@ -53,7 +53,7 @@ func document(c *conn) (d catalog.Document, err error) {
 func provider(r *row) catalog.Provider {
 	return catalog.Provider{ID: r.text(), Name: r.text(), Protocol: r.text(), BaseURL: r.text(), KeyEnv: r.text(), Keyless: r.bool(),
 		Enabled: r.bool(), AllowPrivate: r.bool(), MaxConcurrency: int(r.int()),
-		Timeouts: catalog.Timeouts{ConnectMS: r.int(), FirstTokenMS: r.int(), IdleMS: r.int()}}
+		Timeouts: catalog.Timeouts{ConnectMS: r.int(), FirstTokenMS: r.int(), IdleMS: r.int()}, MaxWaiting: int(r.int()), MaxWaitMS: r.int()}
 }
 
 func model(r *row) catalog.Model {
@@ -62,6 +62,8 @@ func model(r *row) catalog.Model {
 	r.json(&m.Capabilities)
 	r.json(&m.Aliases)
 	r.json(&m.Rules)
+	r.json(&m.Substitutes)
+	m.RetiresOn = r.text()
 	return m
 }
 
@@ -102,15 +104,15 @@ func saveDocument(c *conn, d catalog.Document) error {
 		ids.providers = append(ids.providers, p.ID)
 		if _, err := c.exec(`
 			INSERT INTO provider_config (id, name, protocol, base_url, api_key_env, keyless, enabled, allow_private_address,
-				max_concurrency, connect_timeout_ms, first_token_timeout_ms, idle_timeout_ms)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+				max_concurrency, connect_timeout_ms, first_token_timeout_ms, idle_timeout_ms, max_waiting, max_wait_ms)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (id) DO UPDATE SET name = excluded.name, protocol = excluded.protocol, base_url = excluded.base_url,
 				api_key_env = excluded.api_key_env, keyless = excluded.keyless, enabled = excluded.enabled,
 				allow_private_address = excluded.allow_private_address, max_concurrency = excluded.max_concurrency,
 				connect_timeout_ms = excluded.connect_timeout_ms, first_token_timeout_ms = excluded.first_token_timeout_ms,
-				idle_timeout_ms = excluded.idle_timeout_ms`,
+				idle_timeout_ms = excluded.idle_timeout_ms, max_waiting = excluded.max_waiting, max_wait_ms = excluded.max_wait_ms`,
 			p.ID, p.Name, p.Protocol, p.BaseURL, p.KeyEnv, p.Keyless, p.Enabled, p.AllowPrivate,
-			p.MaxConcurrency, p.Timeouts.ConnectMS, p.Timeouts.FirstTokenMS, p.Timeouts.IdleMS); err != nil {
+			p.MaxConcurrency, p.Timeouts.ConnectMS, p.Timeouts.FirstTokenMS, p.Timeouts.IdleMS, p.MaxWaiting, p.MaxWaitMS); err != nil {
 			return err
 		}
 	}
@@ -118,9 +120,10 @@ func saveDocument(c *conn, d catalog.Document) error {
 		ids.models = append(ids.models, m.ID)
 		if _, err := c.exec(`
 			INSERT OR REPLACE INTO ai_models (id, provider_id, upstream_id, name, state, context_window, max_output_tokens,
-				capabilities, aliases, parameter_rules)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			m.ID, m.Provider, m.Upstream, m.Name, string(m.State), m.ContextWindow, m.MaxOutput, m.Capabilities, m.Aliases, m.Rules); err != nil {
+				capabilities, aliases, parameter_rules, substitutes, retires_on)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			m.ID, m.Provider, m.Upstream, m.Name, string(m.State), m.ContextWindow, m.MaxOutput, m.Capabilities, m.Aliases, m.Rules,
+			m.Substitutes, m.RetiresOn); err != nil {
 			return fmt.Errorf("save model %s: %w", m.ID, err)
 		}
 		for _, p := range m.Prices {

@@ -16,24 +16,8 @@ var _ credit.Store = (*DB)(nil)
 // statement: no balance is read first and relied on later.
 func (db *DB) Hold(ctx context.Context, h credit.Hold) (money.Amount, error) {
 	var held money.Amount
-	err := db.changeIf(ctx, func(c *conn) error {
-		took, err := c.first(func(r *row) { held = r.amount() }, `
-			INSERT INTO holds (ref, user_id, owner, amount, terms, created_at)
-			SELECT ?1, ?2, ?3, min(?4, free), ?5, ?6
-			FROM (SELECT coalesce((SELECT balance - held FROM credits WHERE user_id = ?2), 0) AS free)
-			WHERE free >= ?7
-				AND NOT EXISTS (SELECT 1 FROM receipts WHERE ref = ?1)
-				AND NOT EXISTS (SELECT 1 FROM credit_transactions WHERE user_id = ?2 AND ref = ?1)
-			ON CONFLICT (ref) DO NOTHING
-			RETURNING amount`, h.Ref, h.User, h.Owner, h.AtMost, h.Terms, h.At, h.AtLeast)
-		if err != nil {
-			return err
-		}
-		if !took {
-			held, err = heldBefore(c, h)
-			return err
-		}
-		_, err = c.exec(`UPDATE credits SET held = held + ? WHERE user_id = ?`, held, h.User)
+	err := db.changeIf(ctx, func(c *conn) (err error) {
+		held, err = hold(c, h)
 		return err
 	})
 	if err != nil {
@@ -42,9 +26,45 @@ func (db *DB) Hold(ctx context.Context, h credit.Hold) (money.Amount, error) {
 	return held, nil
 }
 
+func hold(c *conn, h credit.Hold) (held money.Amount, err error) {
+	most := h.AtMost
+	if h.DayCap > 0 || h.KeyCap > 0 {
+		left, err := dayLeft(c, h)
+		if err != nil {
+			return 0, err
+		}
+		if left < most {
+			if most = max(left, 0); most < h.AtLeast {
+				return heldBefore(c, h, credit.DayCapReached(h.At))
+			}
+		}
+	}
+	took, err := c.first(func(r *row) { held = r.amount() }, `
+		INSERT INTO holds (ref, user_id, owner, amount, terms, created_at, key_id)
+		SELECT ?1, ?2, ?3, min(?4, free), ?5, ?6, ?8
+		FROM (SELECT coalesce((SELECT balance - held FROM credits WHERE user_id = ?2), 0) AS free)
+		WHERE free >= ?7
+			AND NOT EXISTS (SELECT 1 FROM receipts WHERE ref = ?1)
+			AND NOT EXISTS (SELECT 1 FROM credit_transactions WHERE user_id = ?2 AND ref = ?1)
+		ON CONFLICT (ref) DO NOTHING
+		RETURNING amount`, h.Ref, h.User, h.Owner, most, h.Terms, h.At, h.AtLeast, h.Key)
+	if err != nil {
+		return 0, err
+	}
+	if !took {
+		return heldBefore(c, h, credit.ErrShort)
+	}
+	var counted int64
+	if _, err = c.first(func(r *row) { counted = r.int() },
+		`UPDATE credits SET held = held + ? WHERE user_id = ? RETURNING counted_day`, held, h.User); err != nil {
+		return 0, err
+	}
+	return held, spend(c, h.User, h.Key, dayOf(h.At), counted, held)
+}
+
 // heldBefore tells why a hold was not taken: it was before, open or closed by
-// now, or the reference means something else, or there is not enough.
-func heldBefore(c *conn, h credit.Hold) (money.Amount, error) {
+// now, or the reference means something else, or it is refused.
+func heldBefore(c *conn, h credit.Hold, refusal error) (money.Amount, error) {
 	var user string
 	var amount money.Amount
 	found, err := c.first(func(r *row) { user, amount = r.text(), r.amount() }, `
@@ -65,7 +85,7 @@ func heldBefore(c *conn, h credit.Hold) (money.Amount, error) {
 	if posted {
 		return 0, credit.ErrReused
 	}
-	return 0, credit.ErrShort
+	return 0, refusal
 }
 
 // Settle closes a hold; see credit.Store. Whoever deletes the hold is the one
@@ -78,11 +98,10 @@ func (db *DB) Settle(ctx context.Context, r credit.Receipt) (credit.Receipt, boo
 	}
 	first, closed := r, false
 	err = db.changeIf(ctx, func(c *conn) error {
-		var user string
-		var held money.Amount
+		var held credit.Hold
 		var err error
-		closed, err = c.first(func(r *row) { user, held = r.text(), r.amount() },
-			`DELETE FROM holds WHERE ref = ? AND amount >= ? RETURNING user_id, amount`, r.ID, r.Charge)
+		closed, err = c.first(func(r *row) { held = credit.Hold{User: r.text(), Amount: r.amount(), Key: r.text(), At: r.time()} },
+			`DELETE FROM holds WHERE ref = ? AND amount >= ? RETURNING user_id, amount, key_id, created_at`, r.ID, r.Charge)
 		if err != nil {
 			return err
 		}
@@ -90,7 +109,7 @@ func (db *DB) Settle(ctx context.Context, r credit.Receipt) (credit.Receipt, boo
 			first, err = settledBefore(c, r.ID)
 			return err
 		}
-		first, err = file(c, r, whole, user, held)
+		first, err = file(c, r, whole, held)
 		return err
 	})
 	if err != nil {
@@ -100,23 +119,27 @@ func (db *DB) Settle(ctx context.Context, r credit.Receipt) (credit.Receipt, boo
 }
 
 // file stores the receipt of a hold that was just deleted, with its charge.
-func file(c *conn, r credit.Receipt, whole []byte, user string, held money.Amount) (credit.Receipt, error) {
-	r.User = user
+func file(c *conn, r credit.Receipt, whole []byte, held credit.Hold) (credit.Receipt, error) {
+	r.User = held.User
 	if _, err := c.exec(`
-		INSERT INTO receipts (ref, user_id, request_id, run_id, model, outcome, input_tokens, output_tokens, hold, charge, finished_at, receipt)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		r.ID, user, r.RequestID, r.Run, r.Model, string(r.Outcome), r.Tokens.Input+r.Tokens.CachedInput+r.Tokens.CacheWrite,
-		r.Tokens.Output+r.Tokens.Reasoning, held, r.Charge, r.FinishedAt.UnixMilli(), string(whole)); err != nil {
+		INSERT INTO receipts (ref, user_id, request_id, run_id, model, outcome, input_tokens, output_tokens, hold, charge, finished_at, receipt, key_id, held_on)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.ID, r.User, r.RequestID, r.Run, r.Model, string(r.Outcome), r.Tokens.Input+r.Tokens.CachedInput+r.Tokens.CacheWrite,
+		r.Tokens.Output+r.Tokens.Reasoning, held.Amount, r.Charge, r.FinishedAt.UnixMilli(), string(whole), held.Key, dayOf(held.At)); err != nil {
 		return r, err
 	}
 	if r.Charge > 0 {
-		charge := credit.Entry{User: user, Kind: credit.Charged, Amount: -r.Charge, Ref: r.ID, Model: r.Model, At: r.FinishedAt}
+		charge := credit.Entry{User: r.User, Kind: credit.Charged, Amount: -r.Charge, Ref: r.ID, Model: r.Model, At: r.FinishedAt}
 		if _, err := appendEntry(c, charge); err != nil {
 			return r, err
 		}
 	}
-	_, err := c.exec(`UPDATE credits SET balance = balance - ?, held = held - ? WHERE user_id = ?`, r.Charge, held, user)
-	return r, err
+	var counted int64
+	if _, err := c.first(func(r *row) { counted = r.int() }, `UPDATE credits SET balance = balance - ?, held = held - ? WHERE user_id = ? RETURNING counted_day`,
+		r.Charge, held.Amount, r.User); err != nil {
+		return r, err
+	}
+	return r, spend(c, r.User, held.Key, dayOf(held.At), counted, r.Charge-held.Amount)
 }
 
 func settledBefore(c *conn, ref string) (credit.Receipt, error) {

@@ -11,8 +11,8 @@ import (
 func (db *DB) Open(ctx context.Context, before time.Time) (holds []credit.Hold, err error) {
 	err = db.read(ctx, func(c *conn) error {
 		holds, err = list(c, func(r *row) credit.Hold {
-			return credit.Hold{Ref: r.text(), User: r.text(), Owner: r.text(), Amount: r.amount(), Terms: r.bytes(), Progress: r.int(), At: r.time()}
-		}, `SELECT ref, user_id, owner, amount, terms, progress, created_at FROM holds
+			return credit.Hold{Ref: r.text(), User: r.text(), Owner: r.text(), Amount: r.amount(), Terms: r.bytes(), Progress: r.int(), At: r.time(), Key: r.text()}
+		}, `SELECT ref, user_id, owner, amount, terms, progress, created_at, key_id FROM holds
 			WHERE created_at < ? ORDER BY created_at, ref LIMIT 1000`, before)
 		return err
 	})

@@ -102,7 +102,10 @@ func (r *row) value(column string) any {
 		if strings.HasSuffix(column, "_at") {
 			return time.UnixMilli(n).UTC()
 		}
-		if slices.Contains([]string{"suspended", "keyless", "enabled", "allow_private_address", "pinned", "retryable", "estimated"}, column) {
+		if column == "held_on" {
+			return time.Unix(n*secondsOfDay, 0).UTC()
+		}
+		if slices.Contains([]string{"suspended", "keyless", "enabled", "allow_private_address", "pinned", "retryable", "estimated", "response_cache"}, column) {
 			return n != 0
 		}
 		return n

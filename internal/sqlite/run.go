@@ -11,7 +11,7 @@ const (
 	runColumns = `id, conversation_id, user_id, idempotency_key, digest, owner, prompt, images, system, max_tokens, max_cost,
 		temperature, retry_of, selected, created_at, finished_at`
 	answerColumns = `id, run_id, model, model_name, state, text, reasoning, finish_reason, error_code, error_text, retryable,
-		retry_after, tokens, estimated, charge, created_at, first_token_ms, total_ms`
+		retry_after, tokens, estimated, charge, created_at, first_token_ms, total_ms, served_by, substitute_code`
 )
 
 func run(r *row) chat.Run {
@@ -28,6 +28,7 @@ func answer(r *row) chat.Answer {
 		Reasoning: r.text(), FinishReason: r.text(), ErrorCode: r.text(), ErrorText: r.text(), Retryable: r.bool(), RetryAfter: r.int()}
 	r.json(&v.Tokens)
 	v.Estimated, v.Charge, v.CreatedAt, v.FirstTokenMS, v.TotalMS = r.bool(), r.amount(), r.time(), r.int(), r.int()
+	v.ServedBy, v.SubstituteCode = r.text(), r.text()
 	return v
 }
 
@@ -153,9 +154,9 @@ func addRun(c *conn, r chat.Run) error {
 		return err
 	}
 	for i, a := range r.Answers {
-		if _, err := c.exec(`INSERT INTO answers (`+answerColumns+`, position) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		if _, err := c.exec(`INSERT INTO answers (`+answerColumns+`, position) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			a.ID, r.ID, a.Model, a.ModelName, string(a.State), a.Text, a.Reasoning, a.FinishReason, a.ErrorCode, a.ErrorText, a.Retryable,
-			a.RetryAfter, a.Tokens, a.Estimated, a.Charge, a.CreatedAt.UnixMilli(), a.FirstTokenMS, a.TotalMS, i); err != nil {
+			a.RetryAfter, a.Tokens, a.Estimated, a.Charge, a.CreatedAt.UnixMilli(), a.FirstTokenMS, a.TotalMS, a.ServedBy, a.SubstituteCode, i); err != nil {
 			return err
 		}
 	}
@@ -176,10 +177,10 @@ func (db *DB) FinishAnswer(ctx context.Context, a chat.Answer) error {
 		}
 		if _, err := c.exec(`
 			UPDATE answers SET state = ?, text = ?, reasoning = ?, finish_reason = ?, error_code = ?, error_text = ?, retryable = ?,
-				retry_after = ?, tokens = ?, estimated = ?, charge = ?, first_token_ms = ?, total_ms = ?
+				retry_after = ?, tokens = ?, estimated = ?, charge = ?, first_token_ms = ?, total_ms = ?, served_by = ?, substitute_code = ?
 			WHERE id = ?`,
 			string(a.State), a.Text, a.Reasoning, a.FinishReason, a.ErrorCode, a.ErrorText, a.Retryable,
-			a.RetryAfter, a.Tokens, a.Estimated, a.Charge, a.FirstTokenMS, a.TotalMS, a.ID); err != nil {
+			a.RetryAfter, a.Tokens, a.Estimated, a.Charge, a.FirstTokenMS, a.TotalMS, a.ServedBy, a.SubstituteCode, a.ID); err != nil {
 			return err
 		}
 		return index(c, text)

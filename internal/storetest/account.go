@@ -30,9 +30,9 @@ func userOf(id string) account.User {
 
 func accountUsers(t *testing.T, s account.Store) {
 	ctx := context.Background()
-	per := int64(7)
+	per, day := int64(7), int64(90_000_000_000)
 	want := userOf("u1")
-	want.Role, want.Plan, want.Limits, want.SeenAt = account.Admin, "pro", account.Limits{RequestsPerMinute: &per}, epoch().Add(time.Second)
+	want.Role, want.Plan, want.Limits, want.SeenAt = account.Admin, "pro", account.Limits{RequestsPerMinute: &per, CreditsPerDay: &day}, epoch().Add(time.Second)
 	check(t, s.CreateUser(ctx, want))
 	for name, find := range map[string]func() (account.User, error){
 		"by id":                 func() (account.User, error) { return s.UserByID(ctx, "u1") },
@@ -183,7 +183,7 @@ func accountKeys(t *testing.T, s account.Store) {
 	check(t, s.CreateUser(ctx, userOf("u1")))
 	check(t, s.CreateUser(ctx, userOf("u2")))
 	first := account.Key{ID: "key1", User: "u1", Name: "laptop", Prefix: "om_abcd", Hash: "h1", CreatedAt: epoch()}
-	second := account.Key{ID: "key2", User: "u1", Name: "ci", Prefix: "om_efgh", Hash: "h2", CreatedAt: epoch().Add(time.Second)}
+	second := account.Key{ID: "key2", User: "u1", Name: "ci", Prefix: "om_efgh", Hash: "h2", CreatedAt: epoch().Add(time.Second), CreditsPerDay: 7_000_000_000, ResponseCache: true}
 	check(t, s.CreateKey(ctx, first))
 	check(t, s.CreateKey(ctx, second))
 	if got, err := s.KeyByHash(ctx, "h1"); err != nil || got != first {
@@ -194,6 +194,31 @@ func accountKeys(t *testing.T, s account.Store) {
 	if len(keys) != 2 || keys[0] != second || keys[1] != first {
 		t.Errorf("keys %+v, want the newest first", keys)
 	}
+	name, credits, cache := "desk", int64(5), true
+	for _, change := range []account.KeyChange{{Name: &name}, {CreditsPerDay: &credits}, {ResponseCache: &cache}, {}} {
+		if change.Name != nil {
+			first.Name = name
+		}
+		if change.CreditsPerDay != nil {
+			first.CreditsPerDay = credits
+		}
+		first.ResponseCache = first.ResponseCache || change.ResponseCache != nil
+		if got, err := s.UpdateKey(ctx, "u1", "key1", change); err != nil || got != first {
+			t.Errorf("changed %+v, %v, want %+v", got, err, first)
+		}
+	}
+	credits, cache = 0, false
+	first.CreditsPerDay, first.ResponseCache = 0, false
+	if got, err := s.UpdateKey(ctx, "u1", "key1", account.KeyChange{CreditsPerDay: &credits, ResponseCache: &cache}); err != nil || got != first {
+		t.Errorf("changed back %+v, %v, want %+v", got, err, first)
+	}
+	if got, err := s.KeyByHash(ctx, "h1"); err != nil || got != first {
+		t.Errorf("after the changes %+v, %v, want %+v", got, err, first)
+	}
+	_, err = s.UpdateKey(ctx, "u2", "key1", account.KeyChange{Name: &name})
+	fails(t, "changing another user's key", err, account.ErrNoKey)
+	_, err = s.UpdateKey(ctx, "u1", "key9", account.KeyChange{})
+	fails(t, "changing a key that is not there", err, account.ErrNoKey)
 	_, err = s.DeleteKey(ctx, "u2", "key1")
 	fails(t, "another user's key", err, account.ErrNoKey)
 	if got, err := s.DeleteKey(ctx, "u1", "key1"); err != nil || got != first {

@@ -34,21 +34,22 @@ func Catalog(t *testing.T, open func(*testing.T) catalog.Store) {
 func Document() catalog.Document {
 	return catalog.Document{
 		Providers: []catalog.Provider{
-			{ID: "local", Name: "Local", Protocol: "openai", BaseURL: "http://127.0.0.1:9999/v1", Keyless: true, AllowPrivate: true, MaxConcurrency: 200,
+			{ID: "local", Name: "Local", Protocol: "openai", BaseURL: "http://127.0.0.1:9999/v1", Keyless: true, AllowPrivate: true, MaxConcurrency: 200, MaxWaiting: 4000, MaxWaitMS: 1500,
 				Timeouts: catalog.Timeouts{ConnectMS: 5000, FirstTokenMS: 30000, IdleMS: 60000}},
 			{ID: "openai", Name: "OpenAI", Protocol: "openai", BaseURL: "https://api.openai.com/v1", KeyEnv: "OPENAI_API_KEY", Enabled: true},
 		},
 		Models: []catalog.Model{
 			{ID: "gpt-4o", Provider: "openai", Upstream: "gpt-4o-2024-11-20", Name: "GPT-4o", State: catalog.Active, ContextWindow: 128000,
-				MaxOutput: 16384, Capabilities: []string{"streaming", "tools"}, Aliases: []string{"4o"},
-				Rules:  llm.Rules{CapParameter: "max_completion_tokens", Refuse: []string{"logit_bias"}, Drop: []string{"user"}, NoStreamOptions: true, Set: map[string]string{"x": `{"y":1}`}},
+				MaxOutput: 16384, Capabilities: []string{"streaming", "tools"}, Aliases: []string{"4o"}, Substitutes: []string{"small"}, RetiresOn: "2027-03-31",
+				Rules: llm.Rules{CapParameter: "max_completion_tokens", Refuse: []string{"logit_bias"}, Drop: []string{"user"}, NoStreamOptions: true, Set: map[string]string{"x": `{"y":1}`},
+					Clamp: map[string]llm.Range{"temperature": {Min: 0.01, Max: 1}}, Reasoning: "budget", CancelBills: true},
 				Prices: []catalog.Price{priceOf("gpt-4o@1", 2_500_000_000), priceOf("gpt-4o@2", 2_000_000_000)}},
 			{ID: "small", Provider: "local", Upstream: "gpt-4o-mini", Name: "Klein – 小", State: catalog.Hidden, Capabilities: []string{},
 				Prices: []catalog.Price{priceOf("small@1", 37_500_000)}},
 		},
 		Plans: []catalog.Plan{
 			{ID: "default", RequestsPerMinute: 30, RequestsPerMinuteProvider: 10, ConcurrentAnswers: 15},
-			{ID: "pro", RequestsPerMinute: 300, TokensPerMinute: 100000, CreditsPerDay: money.Dollar, Models: []string{"gpt-4o"}},
+			{ID: "pro", RequestsPerMinute: 300, TokensPerMinute: 100000, CreditsPerDay: money.Dollar, ResponseCache: true, Models: []string{"gpt-4o"}},
 		},
 		Settings: catalog.Settings{Markup: 3000, DefaultPlan: "default", SignupCredits: money.Dollar, SignupEnabled: true, GlobalRequestsPerMinute: 10000, ResponseCache: true},
 	}

@@ -115,6 +115,7 @@ func chatAnswers(t *testing.T, s chat.Store) {
 	a := r.Answers[0]
 	a.State, a.Text, a.Reasoning, a.FinishReason = chat.Done, "The maglev. 🚄", "Hm.", "stop"
 	a.Tokens, a.Estimated, a.Charge, a.FirstTokenMS, a.TotalMS = money.Tokens{Input: 1, CachedInput: 2, CacheWrite: 3, Output: 4, Reasoning: 5, Images: 6}, true, 77, 8, 9
+	a.ServedBy, a.SubstituteCode = "other", "provider_overloaded"
 	check(t, s.FinishAnswer(ctx, a))
 	b := r.Answers[1]
 	b.State, b.ErrorCode, b.ErrorText, b.Retryable, b.RetryAfter = chat.Stopped, "", "", false, 0

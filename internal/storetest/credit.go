@@ -40,6 +40,7 @@ func Credits(t *testing.T, open func(*testing.T) credit.Store) {
 			cleanBooks(t, store)
 		})
 	}
+	t.Run("daily caps", func(t *testing.T) { creditDays(t, open) })
 	t.Run("state machine", func(t *testing.T) { creditMachine(t, open) })
 }
 

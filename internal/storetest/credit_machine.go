@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"sync"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -43,14 +44,40 @@ func (b *books) hold(h credit.Hold) (money.Amount, error) {
 	if _, ok := b.entries[h.User+"/"+h.Ref]; ok {
 		return 0, credit.ErrReused
 	}
+	most := h.AtMost
+	if h.DayCap > 0 {
+		most = min(most, max(0, h.DayCap-b.spent(h, "")))
+	}
+	if h.KeyCap > 0 && h.Key != "" {
+		most = min(most, max(0, h.KeyCap-b.spent(h, h.Key)))
+	}
+	if most < h.AtLeast {
+		return 0, credit.ErrDayCap
+	}
 	free := b.total[h.User] - b.held[h.User]
 	if free < h.AtLeast {
 		return 0, credit.ErrShort
 	}
-	h.Amount = min(h.AtMost, free)
+	h.Amount = min(most, free)
 	b.holds[h.Ref] = h
 	b.held[h.User] += h.Amount
 	return h.Amount, nil
+}
+
+// spent is what counts against a hold's cap: what was charged for holds of its day,
+// or of its day and key, and what those that are open hold.
+func (b *books) spent(h credit.Hold, key string) (sum money.Amount) {
+	for ref, other := range b.holds {
+		if other.User != h.User || !other.At.Truncate(24*time.Hour).Equal(h.At.Truncate(24*time.Hour)) || key != "" && other.Key != key {
+			continue
+		}
+		if charge, closed := b.charges[ref]; closed {
+			sum += charge
+		} else {
+			sum += other.Amount
+		}
+	}
+	return sum
 }
 
 func (b *books) settle(ref string, charge money.Amount) (money.Amount, bool, error) {
@@ -101,6 +128,10 @@ func creditMachine(t *testing.T, open func(*testing.T) credit.Store) {
 				h := holdOf(user.Draw(t, "user"), ref.Draw(t, "ref"), 0, 0)
 				h.AtLeast = money.Amount(amount.Draw(t, "at least"))
 				h.AtMost = h.AtLeast + money.Amount(amount.Draw(t, "more"))
+				h.At = h.At.AddDate(0, 0, rapid.IntRange(0, 1).Draw(t, "day"))
+				h.Key = rapid.SampledFrom([]string{"", "k1", "k2"}).Draw(t, "key")
+				h.DayCap = money.Amount(rapid.SampledFrom([]int64{0, 0, 50, 120}).Draw(t, "cap"))
+				h.KeyCap = money.Amount(rapid.SampledFrom([]int64{0, 0, 40, 90}).Draw(t, "key's cap"))
 				got, err := s.Hold(context.Background(), h)
 				want, wantErr := m.hold(h)
 				agree(t, "hold", got, want, err, wantErr)
@@ -108,6 +139,7 @@ func creditMachine(t *testing.T, open func(*testing.T) credit.Store) {
 			"settle": func(t *rapid.T) {
 				r := receiptOf("", ref.Draw(t, "ref"), 0)
 				if h, ok := m.holds[r.ID]; ok {
+					r.FinishedAt = h.At.Add(time.Second)
 					r.User, r.Charge = h.User, min(h.Amount, money.Amount(amount.Draw(t, "charge")))
 				}
 				first, closed, err := s.Settle(context.Background(), r)
