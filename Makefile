@@ -66,9 +66,10 @@ bench: build ## Measure the overhead of a call
 	go run ./bench
 
 .PHONY: e2e
-e2e: build deps $(E2E_READY) ## Run the browser tests and the OpenAI SDK tests
+e2e: build deps $(E2E_READY) ## Run the browser tests and the tests with the providers' own clients
 	cd e2e && npm test
 	cd e2e && npm run test:sdk
+	cd e2e/clients && go vet ./... && go test -count=1 ./...
 
 .PHONY: deps
 deps: ## Install what the tests and the cluster need (Debian's Postgres, PgBouncer, Redis, HAProxy, Chromium), if missing

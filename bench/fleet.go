@@ -194,7 +194,7 @@ func (f *fleet) start(binary string, i int, upstreamURL string) (*process, error
 		"ONEMIND_OPS_ADDR=off", "ONEMIND_DATA_DIR=" + filepath.Join(f.dir, name)}
 	if i == 0 {
 		path := filepath.Join(f.dir, "catalog.yaml")
-		if err := os.WriteFile(path, []byte(benchCatalog(upstreamURL)), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte(benchCatalog(upstreamURL, "openai")), 0o600); err != nil {
 			return nil, err
 		}
 		cmd := exec.Command(binary, "catalog", "apply", path) //nolint:gosec,noctx // the binary to measure

@@ -10,6 +10,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -37,6 +38,8 @@ func main() {
 	addr := flag.String("addr", "", "internal: address to listen on")
 	to := flag.String("to", "", "internal: upstream of the proxy")
 	binary := flag.String("binary", "bin/onemind", "the binary to measure")
+	beside := flag.String("beside", "", "another binary to measure in the same rounds, such as an earlier commit's")
+	dialects := flag.Bool("dialects", false, "measure the way to Anthropic's and Gemini's dialects too")
 	length := flag.Duration("time", 4*time.Second, "length of one measurement")
 	rounds := flag.Int("rounds", 3, "rounds; medians are shown")
 	instances := flag.Int("instances", 0, "measure an installation of so many instances instead")
@@ -52,7 +55,7 @@ func main() {
 	case *role == "proxy":
 		err = serve(*addr, plainProxy(*to))
 	default:
-		err = measure(*binary, *length, *rounds)
+		err = measure(contest{*binary, *beside, *dialects, *length, *rounds})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -160,27 +163,27 @@ func (p *process) rss() float64 {
 }
 
 // benchCatalog has one model at the upstream and no limits.
-func benchCatalog(upstreamURL string) string {
+func benchCatalog(upstreamURL, protocol string) string {
 	return fmt.Sprintf(`providers:
-  - {id: local, name: Local, protocol: openai, base_url: %q, api_keys: [sk-test-0123456789], enabled: true, allow_private_address: true, max_concurrency: 2000}
+  - {id: local, name: Local, protocol: %s, base_url: %q, api_keys: [sk-test-0123456789], enabled: true, allow_private_address: true, max_concurrency: 2000}
 models:
   - {id: bench, provider: local, upstream_id: bench, name: Bench, prices: {input: 0.15, output: 0.60}, context_window: 128000, max_output_tokens: 4096, capabilities: [streaming]}
 plans:
   - {id: default, requests_per_minute: 0, requests_per_minute_per_provider: 0, concurrent_answers: 0}
 settings: {global_requests_per_minute: 1000000000}
-`, upstreamURL+"/v1")
+`, protocol, upstreamURL+"/v1")
 }
 
 // product starts OneMind on a fresh data directory with a user, a key and the
 // upstream as its provider.
-func product(binary, upstreamURL, dir string) (*process, time.Duration, error) {
+func product(name, binary, upstreamURL, protocol, dir string) (*process, time.Duration, error) {
 	addr, err := freeAddr()
 	if err != nil {
 		return nil, 0, err
 	}
 	env := []string{"ONEMIND_DATA_DIR=" + dir, "ONEMIND_ADDR=" + addr, "ONEMIND_OPS_ADDR=off"}
 	catalog := filepath.Join(dir, "catalog.yaml")
-	if err := os.WriteFile(catalog, []byte(benchCatalog(upstreamURL)), 0o600); err != nil {
+	if err := os.WriteFile(catalog, []byte(benchCatalog(upstreamURL, protocol)), 0o600); err != nil {
 		return nil, 0, err
 	}
 	run := func(args ...string) (string, error) {
@@ -203,7 +206,7 @@ func product(binary, upstreamURL, dir string) (*process, time.Duration, error) {
 		return nil, 0, err
 	}
 	began := time.Now()
-	p, err := start("onemind", addr, env, binary, "serve")
+	p, err := start(name, addr, env, binary, "serve")
 	if err != nil {
 		return nil, 0, err
 	}
@@ -338,7 +341,29 @@ func (p *process) round(length time.Duration) figures {
 	return f
 }
 
-func measure(binary string, length time.Duration, rounds int) error {
+// contest is what is measured side by side.
+type contest struct {
+	binary, beside string
+	dialects       bool
+	length         time.Duration
+	rounds         int
+}
+
+// entrant is one system of a contest that is a OneMind.
+type entrant struct{ name, binary, protocol string }
+
+func (c contest) entrants() []entrant {
+	list := []entrant{{"onemind", c.binary, "openai"}}
+	if c.beside != "" {
+		list = append(list, entrant{"beside", c.beside, "openai"})
+	}
+	if c.dialects {
+		list = append(list, entrant{"anthropic", c.binary, "anthropic"}, entrant{"gemini", c.binary, "gemini"})
+	}
+	return list
+}
+
+func measure(c contest) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -354,45 +379,55 @@ func measure(binary string, length time.Duration, rounds int) error {
 	defer up.stop()
 	results := map[string][]figures{}
 	var startup time.Duration
-	for range rounds {
-		proxyAddr, err := freeAddr()
-		if err != nil {
+	for range c.rounds {
+		if startup, err = c.round(self, up, results); err != nil {
 			return err
 		}
-		proxy, err := start("reverse proxy", proxyAddr, nil, self, "-role", "proxy", "-addr", proxyAddr, "-to", up.url)
-		if err != nil {
-			return err
-		}
-		dir, err := os.MkdirTemp("", "onemind-bench-*")
-		if err != nil {
-			return err
-		}
-		om, took, err := product(binary, up.url, dir)
-		if err != nil {
-			proxy.stop()
-			return err
-		}
-		startup = took
-		for _, p := range []*process{up, proxy, om} {
-			results[p.name] = append(results[p.name], p.round(length))
-		}
-		om.stop()
-		proxy.stop()
-		_ = os.RemoveAll(dir)
 	}
-	return table(results, startup, rounds, length)
+	return c.table(results, startup)
 }
 
-func table(results map[string][]figures, startup time.Duration, rounds int, length time.Duration) error {
-	median := func(name string, of func(figures) float64) float64 {
-		var v []float64
-		for _, f := range results[name] {
-			v = append(v, of(f))
-		}
-		slices.Sort(v)
-		return v[len(v)/2]
+// round measures every system once and gives how long OneMind took to start.
+func (c contest) round(self string, up *process, results map[string][]figures) (startup time.Duration, err error) {
+	proxyAddr, err := freeAddr()
+	if err != nil {
+		return 0, err
 	}
-	rows := []struct {
+	proxy, err := start("reverse proxy", proxyAddr, nil, self, "-role", "proxy", "-addr", proxyAddr, "-to", up.url)
+	if err != nil {
+		return 0, err
+	}
+	defer proxy.stop()
+	for _, p := range []*process{up, proxy} {
+		results[p.name] = append(results[p.name], p.round(c.length))
+	}
+	for _, e := range c.entrants() {
+		dir, err := os.MkdirTemp("", "onemind-bench-*")
+		if err != nil {
+			return 0, err
+		}
+		om, took, err := product(e.name, e.binary, up.url, e.protocol, dir)
+		if err != nil {
+			return 0, errors.Join(err, os.RemoveAll(dir))
+		}
+		if e.name == "onemind" {
+			startup = took
+		}
+		results[e.name] = append(results[e.name], om.round(c.length))
+		om.stop()
+		if err := os.RemoveAll(dir); err != nil {
+			return 0, err
+		}
+	}
+	return startup, nil
+}
+
+// rows are what the table shows.
+func rows() []struct {
+	name string
+	of   func(figures) float64
+} {
+	return []struct {
 		name string
 		of   func(figures) float64
 	}{
@@ -408,17 +443,43 @@ func table(results map[string][]figures, startup time.Duration, rounds int, leng
 		{"resident MB at the end", func(f figures) float64 { return f.Peak }},
 		{"errors", func(f figures) float64 { return float64(f.Errors) }},
 	}
-	fmt.Printf("%d CPUs, %s, %d rounds of %s per measurement, medians; start of onemind %d ms\n\n", runtime.NumCPU(), runtime.Version(), rounds, length, startup.Milliseconds())
-	fmt.Printf("%-42s %12s %14s %12s %10s\n", "", "direct", "reverse proxy", "onemind", "om/proxy")
-	out := map[string][3]float64{}
-	for _, r := range rows {
-		d, p, o := median("direct", r.of), median("reverse proxy", r.of), median("onemind", r.of)
-		out[r.name] = [3]float64{d, p, o}
-		ratio := "-"
-		if p > 0 {
-			ratio = fmt.Sprintf("%.2f", o/p)
+}
+
+func (c contest) table(results map[string][]figures, startup time.Duration) error {
+	median := func(name string, of func(figures) float64) float64 {
+		var v []float64
+		for _, f := range results[name] {
+			v = append(v, of(f))
 		}
-		fmt.Printf("%-42s %12.2f %14.2f %12.2f %10s\n", r.name, d, p, o, ratio)
+		slices.Sort(v)
+		return v[len(v)/2]
+	}
+	systems := []string{"direct", "reverse proxy"}
+	for _, e := range c.entrants() {
+		systems = append(systems, e.name)
+	}
+	fmt.Printf("%d CPUs, %s, %d rounds of %s per measurement, medians; start of onemind %d ms\n\n%-42s", runtime.NumCPU(), runtime.Version(), c.rounds, c.length, startup.Milliseconds(), "")
+	for _, name := range systems {
+		fmt.Printf(" %14s", name)
+	}
+	fmt.Printf(" %10s", "om/proxy")
+	for _, name := range systems[3:] {
+		fmt.Printf(" %14s", name+"/om")
+	}
+	fmt.Println()
+	out := map[string]map[string]float64{}
+	for _, r := range rows() {
+		out[r.name] = map[string]float64{}
+		fmt.Printf("%-42s", r.name)
+		for _, name := range systems {
+			out[r.name][name] = median(name, r.of)
+			fmt.Printf(" %14.2f", out[r.name][name])
+		}
+		fmt.Printf(" %10s", ratio(out[r.name]["onemind"], out[r.name]["reverse proxy"]))
+		for _, name := range systems[3:] {
+			fmt.Printf(" %14s", ratio(out[r.name][name], out[r.name]["onemind"]))
+		}
+		fmt.Println()
 	}
 	if path := os.Getenv("BENCH_JSON"); path != "" {
 		data, err := json.MarshalIndent(out, "", "  ")
@@ -428,4 +489,11 @@ func table(results map[string][]figures, startup time.Duration, rounds int, leng
 		return os.WriteFile(path, data, 0o600)
 	}
 	return nil
+}
+
+func ratio(a, b float64) string {
+	if b == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", a/b)
 }

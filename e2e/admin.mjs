@@ -29,10 +29,10 @@ export class Admin {
     return admin;
   }
 
-  async request(method, path, body) {
+  async request(method, path, body, headers) {
     const response = await fetch(this.base + path, {
       method,
-      headers: { "Content-Type": "application/json", "Idempotency-Key": randomUUID(), Cookie: this.cookie },
+      headers: { "Content-Type": "application/json", "Idempotency-Key": randomUUID(), Cookie: this.cookie, ...headers },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
     const text = await response.text();
@@ -78,6 +78,46 @@ export class Admin {
     }
   }
 
+  /** Adds the provider of upstream.mjs once for each protocol, with models named like "quick-anthropic". */
+  async addEngines(upstream, ids) {
+    for (const [protocol, path] of Object.entries({ openai: "v1", anthropic: "v1", gemini: "v1beta" })) {
+      await this.post("/api/admin/providers", {
+        id: `scripted-${protocol}`,
+        name: `Scripted ${protocol}`,
+        protocol,
+        base_url: `${upstream}/${path}`,
+        api_keys: ["sk-scripted"],
+        enabled: true,
+        allow_private_address: true,
+        max_concurrency: 50,
+      });
+      const parameter_rules = protocol === "openai" ? {} : { reasoning: "budget" };
+      for (const id of ids) {
+        await this.addModel(`${id}-${protocol}`, `scripted-${protocol}`, id, ["streaming", "tools", "images", "json", "reasoning"], { parameter_rules });
+      }
+    }
+  }
+
+  async addModel(id, provider, upstream_id, capabilities, more) {
+    const sizes = { context_window: 32_000, max_output_tokens: 4000 };
+    await this.post("/api/admin/models", { id, name: id, provider, upstream_id, ...sizes, capabilities, prices, ...more });
+  }
+
+  /**
+   * Adds what does not go smoothly: a provider with a single place and two models, one whose key
+   * is refused, a model that fails each first time and one that only its substitute answers.
+   */
+  async addTroubled(upstream) {
+    const provider = { protocol: "openai", base_url: `${upstream}/v1`, enabled: true, allow_private_address: true };
+    await this.post("/api/admin/providers", { id: "narrow", name: "Narrow", ...provider, api_keys: ["sk-scripted"], max_concurrency: 1 });
+    await this.post("/api/admin/providers", { id: "locked", name: "Locked out", ...provider, api_keys: ["sk-no-longer-valid"], max_concurrency: 50 });
+    await this.addModel("narrow-one", "narrow", "steady", ["streaming"], { name: "Narrow One" });
+    await this.addModel("narrow-two", "narrow", "steady", ["streaming"], { name: "Narrow Two" });
+    await this.addModel("locked", "locked", "quick", ["streaming"], { name: "Locked" });
+    await this.addModel("flaky", "scripted", "flaky", ["streaming"], { name: "Flaky" });
+    await this.addModel("replaced", "scripted", "broken", ["streaming"], { name: "Replaced", substitutes: ["quick"] });
+  }
+
   async userId(email) {
     const { items } = await this.get(`/api/admin/users?q=${encodeURIComponent(email)}`);
     return items.find((user) => user.email === email).id;
@@ -85,6 +125,13 @@ export class Admin {
 
   async limit(email, limits) {
     await this.patch(`/api/admin/users/${await this.userId(email)}`, { limits });
+  }
+
+  /** Takes the limits of the default plan away: tests ask faster than people. */
+  async unlimit() {
+    const plan = (await this.get("/api/admin/plans")).items.find((one) => one.id === "default");
+    const free = { requests_per_minute: 0, requests_per_minute_per_provider: 0, concurrent_answers: 0 };
+    await this.request("PATCH", "/api/admin/plans/default", free, { "If-Match": `"${plan.revision}"` });
   }
 
   async grant(email, credits) {

@@ -80,6 +80,20 @@ export class App {
     return column;
   }
 
+  /** Opens the receipt of a model's last answer with the keyboard. */
+  async openReceipt(model: string): Promise<Locator> {
+    await this.tabTo(this.page.getByRole("button", { name: new RegExp(`^Receipt of ${model}`) }).last());
+    await this.page.keyboard.press("Enter");
+    const receipt = this.page.getByRole("dialog", { name: "Receipt" });
+    await expect(receipt.getByRole("button", { name: "Copy JSON" })).toBeVisible();
+    return receipt;
+  }
+
+  /** What screen readers were told last, politely. */
+  told(text: RegExp): Locator {
+    return this.page.getByRole("status").filter({ hasText: text });
+  }
+
   /** Waits until the page shows what it loaded instead of where it will be. */
   async settled(): Promise<void> {
     await expect(this.page.getByRole("main").or(this.page.getByRole("form")).first()).toBeVisible();

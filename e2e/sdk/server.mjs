@@ -18,6 +18,25 @@ async function freePort() {
   return port;
 }
 
+/** The protocols that engines speak: every client is tried against each. */
+export const engines = ["openai", "anthropic", "gemini"];
+
+/** A tool by its name; its arguments are those that the scripted provider gives. */
+export const toolSchema = {
+  type: "object",
+  properties: { city: { type: "string" }, days: { type: "integer" }, note: { type: "string" } },
+  required: ["city", "days", "note"],
+  additionalProperties: false,
+};
+
+/** A JSON schema of what the scripted provider says when it is asked for JSON. */
+export const personSchema = {
+  type: "object",
+  properties: { name: { type: "string" }, age: { type: "integer" } },
+  required: ["name", "age"],
+  additionalProperties: false,
+};
+
 export class Server {
   static async start() {
     const s = new Server();
@@ -46,6 +65,8 @@ export class Server {
       await until(() => s.healthy(), "the server to be healthy");
       s.admin = await Admin.signIn(s.origin, admin.email, admin.password);
       await s.admin.addScripted(s.upstream);
+      await s.admin.unlimit();
+      await s.admin.addEngines(s.upstream, ["quick", "thinker", "broken", "busy"]);
     } catch (error) {
       await s.stop();
       throw error;
@@ -70,6 +91,11 @@ export class Server {
   keyOf(email, credits) {
     this.run("user", "create", "--email", email, "--role", "user", "--credits", String(credits));
     return this.run("key", "create", "--user", email).trim();
+  }
+
+  /** What the provider was asked last. */
+  async last() {
+    return (await fetch(`${this.upstream}/last`)).json();
   }
 
   async calls() {

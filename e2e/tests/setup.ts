@@ -7,6 +7,7 @@ import { expect, test as setup } from "../test.ts";
 setup("the server is prepared", async () => {
   const api = await Admin.signIn(origin, admin.email, admin.password);
   await api.addScripted(upstream);
+  await api.addTroubled(upstream);
   await api.post("/api/admin/users", { email: member.email, password: member.password, name: "Member", role: "user" });
   for (const { email } of [admin, member]) {
     await api.limit(email, { requests_per_minute: 1000, requests_per_minute_per_provider: 1000 });

@@ -1,16 +1,17 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { ReceiptText } from "lucide-react";
+import { lazy, Suspense, useState } from "react";
 import { get, query } from "../api/client";
 import type { Page as ListPage, Transaction } from "../api/types";
 import { Page } from "../app/shell";
-import { ReceiptLoader } from "../chat/receipt";
 import { useBalance } from "../chat/run-store";
 import { Badge, Empty, ErrorBox, Skeleton, SkeletonRows, Time } from "../ui/bits";
 import { IconButton } from "../ui/button";
 import { cx } from "../ui/cx";
-import { Popover } from "../ui/menu";
 import { credits, dollars, exactCredits } from "../ui/money";
 import { Table } from "../ui/table";
+
+const ReceiptDialog = lazy(() => import("../chat/receipt"));
 
 const kinds: Record<string, string> = { grant: "Granted", charge: "Answer", refund: "Refund", adjustment: "Adjustment", signup: "Welcome credits" };
 
@@ -32,6 +33,7 @@ export function Transactions({ path }: { path: string }) {
     getNextPageParam: (last) => last.next_cursor,
     staleTime: 0,
   });
+  const [shown, setShown] = useState<Transaction>();
   if (list.isPending) return <SkeletonRows />;
   if (list.error) return <ErrorBox error={list.error} onRetry={() => void list.refetch()} />;
   const rows = list.data.pages.flatMap((p) => p.items);
@@ -43,46 +45,53 @@ export function Transactions({ path }: { path: string }) {
     );
   }
   return (
-    <Table
-      label="Transactions"
-      rows={rows}
-      rowKey={(t) => t.id}
-      more={list.hasNextPage ? () => void list.fetchNextPage() : undefined}
-      loadingMore={list.isFetchingNextPage}
-      columns={[
-        { head: "When", cell: (t) => <span className="text-muted"><Time iso={t.created_at} /></span> },
-        {
-          head: "What",
-          cell: (t) => (
-            <span className="flex items-center gap-2">
-              {t.kind === "charge" ? <span>{t.model ?? "Answer"}</span> : <Badge tone={t.amount_nano_usd >= 0 ? "ok" : "warn"}>{kinds[t.kind] ?? t.kind}</Badge>}
-              {t.reason && <span className="text-muted">{t.reason}</span>}
-            </span>
-          ),
-        },
-        {
-          head: "Credits",
-          right: true,
-          cell: (t) => (
-            <span className={cx(t.amount_nano_usd > 0 && "font-medium text-ok")}>
-              {t.amount_nano_usd > 0 ? "+" : ""}
-              {exactCredits(t.amount_nano_usd)}
-            </span>
-          ),
-        },
-        {
-          head: "Receipt",
-          hideHead: true,
-          right: true,
-          cell: (t) =>
-            t.receipt_id ? (
-              <Popover label="Receipt" trigger={<IconButton label="Show the receipt"><ReceiptText /></IconButton>}>
-                <ReceiptLoader id={t.receipt_id} />
-              </Popover>
-            ) : null,
-        },
-      ]}
-    />
+    <>
+      <Table
+        label="Transactions"
+        rows={rows}
+        rowKey={(t) => t.id}
+        more={list.hasNextPage ? () => void list.fetchNextPage() : undefined}
+        loadingMore={list.isFetchingNextPage}
+        columns={[
+          { head: "When", cell: (t) => <span className="text-muted"><Time iso={t.created_at} /></span> },
+          {
+            head: "What",
+            cell: (t) => (
+              <span className="flex items-center gap-2">
+                {t.kind === "charge" ? <span>{t.model ?? "Answer"}</span> : <Badge tone={t.amount_nano_usd >= 0 ? "ok" : "warn"}>{kinds[t.kind] ?? t.kind}</Badge>}
+                {t.reason && <span className="text-muted">{t.reason}</span>}
+              </span>
+            ),
+          },
+          {
+            head: "Credits",
+            right: true,
+            cell: (t) => (
+              <span className={cx(t.amount_nano_usd > 0 && "font-medium text-ok")}>
+                {t.amount_nano_usd > 0 ? "+" : ""}
+                {exactCredits(t.amount_nano_usd)}
+              </span>
+            ),
+          },
+          {
+            head: "Receipt",
+            hideHead: true,
+            right: true,
+            cell: (t) =>
+              t.receipt_id ? (
+                <IconButton label="Show the receipt" aria-haspopup="dialog" onClick={() => setShown(t)}>
+                  <ReceiptText />
+                </IconButton>
+              ) : null,
+          },
+        ]}
+      />
+      {shown?.receipt_id && (
+        <Suspense fallback={null}>
+          <ReceiptDialog id={shown.receipt_id} name={shown.model ?? "Answer"} onClose={() => setShown(undefined)} />
+        </Suspense>
+      )}
+    </>
   );
 }
 

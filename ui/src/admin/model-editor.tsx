@@ -11,8 +11,61 @@ import { nanoToDollars } from "../ui/money";
 import { toast } from "../ui/toast";
 import { configChanged, fieldError, listOf, SaveError, useAdminList, wholeNumber } from "./common";
 import { PriceFields, pricesOf, samePrices, textsOf } from "./price-fields";
+import { RuleFields } from "./rule-fields";
+import { rulesForm, rulesOf } from "./rules";
+import { Substitutes } from "./substitutes";
 
-const abilities = ["streaming", "tools", "images", "json", "reasoning"];
+const abilities = [
+  ["streaming", "streaming"],
+  ["tools", "tools"],
+  ["images", "images"],
+  ["json", "json"],
+  ["reasoning", "reasoning"],
+  ["documents", "documents"],
+  ["audio", "audio"],
+] as const;
+
+/** What a model does instead of chatting. */
+const specials = [
+  ["embeddings", "embeddings"],
+  ["image_generation", "image generation"],
+  ["transcription", "transcription"],
+] as const;
+
+interface AbilityProps {
+  legend: string;
+  hint?: string;
+  names: readonly (readonly [string, string])[];
+  chosen: Set<string>;
+  onChange: (chosen: Set<string>) => void;
+}
+
+function Abilities({ legend, hint, names, chosen, onChange }: AbilityProps) {
+  return (
+    <fieldset>
+      <legend className="mb-2 text-sm font-semibold">{legend}</legend>
+      {hint && <p className="-mt-1.5 mb-2 text-[13px] text-muted">{hint}</p>}
+      <div className="flex flex-wrap gap-x-5 gap-y-2">
+        {names.map(([id, name]) => (
+          <label key={id} className="flex items-center gap-2 text-sm touch:min-h-11">
+            <input
+              type="checkbox"
+              className="size-4 accent-[var(--accent)]"
+              checked={chosen.has(id)}
+              onChange={(e) => {
+                const next = new Set(chosen);
+                if (e.target.checked) next.add(id);
+                else next.delete(id);
+                onChange(next);
+              }}
+            />
+            {name}
+          </label>
+        ))}
+      </div>
+    </fieldset>
+  );
+}
 
 function History({ id }: { id: string }) {
   const list = useQuery({
@@ -54,14 +107,18 @@ export function ModelEditor({ model, onClose }: { model?: AdminModel; onClose: (
     context_window: String(model?.context_window ?? 128000),
     max_output_tokens: String(model?.max_output_tokens ?? 8192),
     aliases: model?.aliases?.join(", ") ?? "",
+    retires_on: model?.retires_on ?? "",
     state: (model?.state ?? "active") as ModelState,
     source: "",
   });
   const [capabilities, setCapabilities] = useState(new Set(model?.capabilities ?? ["streaming"]));
+  const [substitutes, setSubstitutes] = useState(model?.substitutes ?? []);
+  const [rules, setRules] = useState(() => rulesForm(model?.parameter_rules));
   const [texts, setTexts] = useState(textsOf(model?.prices));
   const [removing, setRemoving] = useState(false);
   const set = (key: keyof typeof form) => (e: { target: { value: string } }) => setForm({ ...form, [key]: e.target.value });
   const prices = pricesOf(texts);
+  const newRules = rulesOf(rules, model?.parameter_rules);
   const newPrice = !!model && !!prices && !samePrices(prices, model.prices);
 
   const save = useMutation({
@@ -74,6 +131,9 @@ export function ModelEditor({ model, onClose }: { model?: AdminModel; onClose: (
         max_output_tokens: wholeNumber(form.max_output_tokens),
         capabilities: [...capabilities],
         aliases: listOf(form.aliases),
+        substitutes,
+        retires_on: form.retires_on,
+        parameter_rules: newRules,
         state: form.state,
         ...(!model || newPrice ? { prices, ...(form.source.trim() ? { price_source: form.source.trim() } : {}) } : {}),
       };
@@ -96,7 +156,7 @@ export function ModelEditor({ model, onClose }: { model?: AdminModel; onClose: (
     },
     onError: () => setRemoving(false),
   });
-  const ready = !!prices && form.name.trim() && form.provider && form.upstream_id.trim() && (model || form.id.trim());
+  const ready = !!prices && !!newRules && form.name.trim() && form.provider && form.upstream_id.trim() && (model || form.id.trim());
   const error = save.error ?? remove.error;
   const at = (field: string) => fieldError(save.error, field);
 
@@ -158,27 +218,18 @@ export function ModelEditor({ model, onClose }: { model?: AdminModel; onClose: (
           <TextField label="Longest answer (tokens)" inputMode="numeric" value={form.max_output_tokens} error={at("max_output_tokens")} onChange={set("max_output_tokens")} />
         </div>
         <TextField label="Other names" hint="Optional, comma between" value={form.aliases} error={at("aliases")} onChange={set("aliases")} />
-        <fieldset>
-          <legend className="mb-2 text-sm font-semibold">Abilities</legend>
-          <div className="flex flex-wrap gap-x-5 gap-y-2">
-            {abilities.map((name) => (
-              <label key={name} className="flex items-center gap-2 text-sm touch:min-h-11">
-                <input
-                  type="checkbox"
-                  className="size-4 accent-[var(--accent)]"
-                  checked={capabilities.has(name)}
-                  onChange={(e) => {
-                    const next = new Set(capabilities);
-                    if (e.target.checked) next.add(name);
-                    else next.delete(name);
-                    setCapabilities(next);
-                  }}
-                />
-                {name}
-              </label>
-            ))}
-          </div>
-        </fieldset>
+        <Abilities legend="Abilities" names={abilities} chosen={capabilities} onChange={setCapabilities} />
+        <Abilities legend="Instead of chat" hint="For models that do one of these and nothing else." names={specials} chosen={capabilities} onChange={setCapabilities} />
+        <Substitutes self={model?.id ?? form.id.trim()} chosen={substitutes} error={at("substitutes")} onChange={setSubstitutes} />
+        <TextField
+          label="Retires on"
+          type="date"
+          hint="The day the provider takes it away, if one is announced"
+          value={form.retires_on}
+          error={at("retires_on")}
+          onChange={set("retires_on")}
+        />
+        <RuleFields form={rules} error={at("parameter_rules")} onChange={setRules} />
         <PriceFields texts={texts} onChange={setTexts} />
         {at("prices") && <p className="text-[13px] text-danger">{at("prices")}</p>}
         {(newPrice || !model) && (

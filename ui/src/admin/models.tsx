@@ -13,6 +13,7 @@ import { toast, toastProblem } from "../ui/toast";
 import { configChanged, Loader, Mono, useAdminList } from "./common";
 import { Heading } from "./heading";
 import { ModelEditor } from "./model-editor";
+import { retirement } from "./rules";
 
 const tones = { active: "ok", hidden: "warn", disabled: "bad" } as const;
 const price = (nano: number | undefined) => (nano === undefined ? <span className="text-muted">none</span> : dollars(nano));
@@ -63,7 +64,18 @@ export default function Models() {
               { head: "Input", right: true, cell: (m) => price(m.prices?.input_nano_usd) },
               { head: "Output", right: true, cell: (m) => price(m.prices?.output_nano_usd) },
               { head: "Context", right: true, cell: (m) => tokens(m.context_window) },
-              { head: "State", cell: (m) => <Badge tone={tones[m.state]}>{m.state}</Badge> },
+              {
+                head: "State",
+                cell: (m) => {
+                  const end = retirement(m.retires_on);
+                  return (
+                    <span className="flex flex-wrap items-center gap-1.5">
+                      <Badge tone={tones[m.state]}>{m.state}</Badge>
+                      {end && (end.soon ? <Badge tone="warn">{end.text}</Badge> : <span className="text-xs whitespace-nowrap text-muted">{end.text}</span>)}
+                    </span>
+                  );
+                },
+              },
               {
                 head: "On",
                 right: true,

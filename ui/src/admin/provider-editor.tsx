@@ -8,6 +8,13 @@ import { Field, inputLook, SelectField, Switch, TextField } from "../ui/field";
 import { toast } from "../ui/toast";
 import { configChanged, fieldError, listOf, SaveError, wholeNumber } from "./common";
 
+/** What the address of each protocol looks like: everything before the path that the protocol itself names. */
+const addresses: Record<string, string> = {
+  openai: "https://api.openai.com/v1",
+  anthropic: "https://api.anthropic.com/v1",
+  gemini: "https://generativelanguage.googleapis.com/v1beta",
+};
+
 export function ProviderEditor({ provider, onClose }: { provider?: Provider; onClose: () => void }) {
   const [form, setForm] = useState({
     id: provider?.id ?? "",
@@ -16,6 +23,8 @@ export function ProviderEditor({ provider, onClose }: { provider?: Provider; onC
     base_url: provider?.base_url ?? "",
     keys: "",
     max_concurrency: String(provider?.max_concurrency ?? 200),
+    max_waiting: provider?.max_waiting ? String(provider.max_waiting) : "",
+    max_wait: provider?.max_wait ?? "",
     connect: provider?.timeouts?.connect ?? "5s",
     first_token: provider?.timeouts?.first_token ?? "30s",
     idle: provider?.timeouts?.idle ?? "60s",
@@ -35,6 +44,8 @@ export function ProviderEditor({ provider, onClose }: { provider?: Provider; onC
         enabled,
         allow_private_address: allowPrivate,
         max_concurrency: wholeNumber(form.max_concurrency),
+        max_waiting: wholeNumber(form.max_waiting),
+        max_wait: form.max_wait.trim(),
         timeouts: { connect: form.connect, first_token: form.first_token, idle: form.idle },
         ...(keys.length ? { api_keys: keys } : {}),
       };
@@ -100,7 +111,7 @@ export function ProviderEditor({ provider, onClose }: { provider?: Provider; onC
         <TextField label="Name" value={form.name} error={at("name")} onChange={set("name")} required />
         <Field
           label={provider?.keys?.length ? "Replace the keys" : "API keys"}
-          hint={provider?.keys?.length ? `In use: ${provider.keys.map((k) => `••••${k.last4}`).join(", ")}. Leave empty to keep them.` : "One per line. Several share the load."}
+          hint={provider?.keys?.length ? `In use: ${provider.keys.map((k) => `••••${k.last4}`).join(", ")}. Leave empty to keep them; what you type replaces all of them, one per line.` : "One per line. Several share the load, and one that is refused is skipped."}
           error={at("api_keys")}
         >
           {(props) => (
@@ -118,11 +129,11 @@ export function ProviderEditor({ provider, onClose }: { provider?: Provider; onC
         </Field>
         <SelectField label="Protocol" value={form.protocol} error={at("protocol")} onChange={set("protocol")}>
           <option value="openai">OpenAI and compatible</option>
-          <option value="anthropic">Anthropic</option>
-          <option value="gemini">Gemini</option>
+          <option value="anthropic">Anthropic Messages</option>
+          <option value="gemini">Google Gemini</option>
           <option value="demo">Demo (built in)</option>
         </SelectField>
-        <TextField label="Base URL" type="url" placeholder="https://api.example.com/v1" value={form.base_url} error={at("base_url")} onChange={set("base_url")} />
+        <TextField label="Base URL" type="url" placeholder={addresses[form.protocol]} disabled={form.protocol === "demo"} value={form.base_url} error={at("base_url")} onChange={set("base_url")} />
         <Switch label="Enabled" checked={enabled} onChange={setEnabled} />
         <Switch
           label="Allow private addresses"
@@ -130,12 +141,27 @@ export function ProviderEditor({ provider, onClose }: { provider?: Provider; onC
           checked={allowPrivate}
           onChange={setAllowPrivate}
         />
-        <div className="grid grid-cols-2 gap-4">
-          <TextField label="Calls at once" inputMode="numeric" value={form.max_concurrency} error={at("max_concurrency")} onChange={set("max_concurrency")} />
-          <TextField label="Connect within" value={form.connect} onChange={set("connect")} />
-          <TextField label="First word within" value={form.first_token} onChange={set("first_token")} />
-          <TextField label="Longest silence" value={form.idle} onChange={set("idle")} />
-        </div>
+        {allowPrivate && (
+          <p role="note" className="rounded-lg bg-warn-soft px-3 py-2 text-[13px] text-warn">
+            OneMind may now call servers inside your network at this base URL, with this provider's key. Turn it on only for a server that is yours. The change is in the audit log.
+          </p>
+        )}
+        <fieldset>
+          <legend className="mb-2 text-sm font-semibold">Traffic</legend>
+          <div className="grid grid-cols-2 items-start gap-4">
+            <TextField label="Answers at once" hint="0 means no limit" inputMode="numeric" value={form.max_concurrency} error={at("max_concurrency")} onChange={set("max_concurrency")} />
+            <TextField label="Waiting at most" hint="Empty means 20 per place" inputMode="numeric" placeholder="20 per place" value={form.max_waiting} error={at("max_waiting")} onChange={set("max_waiting")} />
+            <TextField label="Longest wait" hint="Such as 45s; empty means 30s" placeholder="30s" value={form.max_wait} error={at("max_wait")} onChange={set("max_wait")} />
+          </div>
+        </fieldset>
+        <fieldset>
+          <legend className="mb-2 text-sm font-semibold">Patience</legend>
+          <div className="grid grid-cols-2 items-start gap-4">
+            <TextField label="Connect within" value={form.connect} onChange={set("connect")} />
+            <TextField label="First word within" value={form.first_token} onChange={set("first_token")} />
+            <TextField label="Longest silence" value={form.idle} onChange={set("idle")} />
+          </div>
+        </fieldset>
         {at("timeouts") && <p className="text-[13px] text-danger">{at("timeouts")}</p>}
         <button type="submit" hidden />
       </form>

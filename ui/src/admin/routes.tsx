@@ -3,6 +3,7 @@ import { lazy, Suspense, useEffect } from "react";
 import { Navigate, NavLink, Route, Routes, useLocation } from "react-router";
 import { ShellHeader } from "../app/shell";
 import { SkeletonRows } from "../ui/bits";
+import { AlertBanner } from "./alert-banner";
 
 const pages = [
   { path: "models", name: "Models & prices", icon: Boxes, page: lazy(() => import("./models")) },
@@ -28,6 +29,7 @@ export default function Admin() {
       <ShellHeader>
         <p className="px-2 text-sm font-semibold">Admin</p>
       </ShellHeader>
+      <AlertBanner />
       <div className="flex min-h-0 flex-1 max-lg:flex-col">
         <nav aria-label="Admin pages" className="shrink-0 overflow-x-auto px-3 pb-2 lg:w-52 lg:overflow-y-auto">
           <ul className="flex gap-1 lg:flex-col">

@@ -67,7 +67,7 @@ function Form({ settings, etag }: { settings: SettingsBody; etag?: string }) {
       <Card title="Traffic">
         <div className="flex flex-col gap-4">
           <TextField label="Model calls per minute, all people together" inputMode="numeric" value={global} error={at("global_requests_per_minute")} onChange={(e) => setGlobal(e.target.value)} />
-          <Switch label="Response cache" hint="The same question with the same settings is answered from memory for an hour, free of charge." checked={cache} onChange={setCache} />
+          <Switch label="Response cache for everyone" hint="Somebody who repeats a question with the same settings gets the answer from memory for an hour, free of charge. Plans and API keys can turn it on by themselves." checked={cache} onChange={setCache} />
         </div>
       </Card>
       <Button type="submit" variant="primary" className="self-start" busy={save.isPending}>

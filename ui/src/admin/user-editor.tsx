@@ -2,7 +2,7 @@ import { useMutation } from "@tanstack/react-query";
 import { useRef, useState } from "react";
 import { Transactions } from "../account/credits";
 import { etagOf, newKey, patch, post } from "../api/client";
-import type { AdminUser, Plan } from "../api/admin-types";
+import type { AdminUser, Limits, Plan } from "../api/admin-types";
 import type { Transaction } from "../api/types";
 import { queryClient } from "../app/query-client";
 import { useMe } from "../app/session";
@@ -10,7 +10,7 @@ import { Badge } from "../ui/bits";
 import { Button } from "../ui/button";
 import { Confirm, Dialog } from "../ui/dialog";
 import { SelectField, TextField } from "../ui/field";
-import { exactCredits } from "../ui/money";
+import { creditsToNano, exactCredits, nanoToCredits } from "../ui/money";
 import { toast, toastProblem } from "../ui/toast";
 import { configChanged, fieldError, SaveError, useAdminList } from "./common";
 
@@ -61,12 +61,44 @@ function Grant({ user }: { user: AdminUser }) {
   );
 }
 
+/** A user's own cap on what one day may cost; the plan's holds while there is none. */
+function DailyCap({ user, busy, onSave }: { user: AdminUser; busy: boolean; onSave: (limits: Limits) => void }) {
+  const now = user.limits?.credits_per_day_nano_usd;
+  const [text, setText] = useState(now === undefined ? "" : nanoToCredits(now));
+  const nano = text.trim() ? creditsToNano(text) : undefined;
+  const bad = text.trim() !== "" && nano === undefined;
+  return (
+    <form
+      className="flex items-start gap-3"
+      onSubmit={(e) => {
+        e.preventDefault();
+        if (bad || nano === now) return;
+        const { credits_per_day_nano_usd: _, ...others } = user.limits ?? {};
+        onSave(nano === undefined ? others : { ...others, credits_per_day_nano_usd: nano });
+      }}
+    >
+      <TextField
+        label="Credits per day"
+        hint="From midnight UTC. Empty: what the plan allows. 0: no limit"
+        inputMode="decimal"
+        className="min-w-0 flex-1"
+        value={text}
+        error={bad ? "Not a number of credits" : undefined}
+        onChange={(e) => setText(e.target.value)}
+      />
+      <Button type="submit" className="mt-[1.625rem]" disabled={bad || nano === now} busy={busy}>
+        Set
+      </Button>
+    </form>
+  );
+}
+
 export function UserEditor({ user, onClose }: { user: AdminUser; onClose: () => void }) {
   const me = useMe();
   const plans = useAdminList<Plan>("plans", { limit: 200 });
   const [suspending, setSuspending] = useState(false);
   const change = useMutation({
-    mutationFn: (body: Partial<Pick<AdminUser, "state" | "role" | "plan">>) => patch<AdminUser>(`/api/admin/users/${user.id}`, body, etagOf(user.revision)),
+    mutationFn: (body: Partial<Pick<AdminUser, "state" | "role" | "plan" | "limits">>) => patch<AdminUser>(`/api/admin/users/${user.id}`, body, etagOf(user.revision)),
     onSuccess: () => toast(`${user.email} is changed.`),
     onError: toastProblem,
     onSettled: () => {
@@ -104,6 +136,7 @@ export function UserEditor({ user, onClose }: { user: AdminUser; onClose: () => 
             <option value="admin">Administrator</option>
           </SelectField>
         </div>
+        <DailyCap key={user.limits?.credits_per_day_nano_usd} user={user} busy={change.isPending} onSave={(limits) => change.mutate({ limits })} />
         {!self && (
           <Button
             variant={suspended ? "secondary" : "danger"}

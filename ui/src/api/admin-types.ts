@@ -2,6 +2,19 @@ import type { Prices } from "./types";
 
 export type ModelState = "active" | "hidden" | "disabled";
 
+export interface Range {
+  min: number;
+  max: number;
+}
+
+/** What a model does with parameters; what the editor does not show is kept as it is. */
+export interface ParameterRules {
+  clamp?: Record<string, Range> | null;
+  reasoning?: string;
+  cancel_bills?: boolean;
+  [rule: string]: unknown;
+}
+
 export interface AdminModel {
   id: string;
   provider: string;
@@ -16,6 +29,11 @@ export interface AdminModel {
   price_source?: string;
   price_as_of?: string;
   aliases?: string[] | null;
+  /** Models that may answer when this one cannot, in order. */
+  substitutes?: string[] | null;
+  /** Day on which the provider takes it away, such as 2027-03-31. */
+  retires_on?: string;
+  parameter_rules?: ParameterRules;
   revision: number;
 }
 
@@ -37,10 +55,58 @@ export interface Provider {
   enabled: boolean;
   keys: { id: string; last4: string; created_at: string }[] | null;
   needs_key: boolean;
+  keyless?: boolean;
   allow_private_address?: boolean;
+  /** Answers at once; 0: no bound. */
   max_concurrency?: number;
+  /** Answers that may wait for a place; 0: the default. */
+  max_waiting?: number;
+  /** How long one waits at most, such as "30s"; empty: the default. */
+  max_wait?: string;
   timeouts?: { connect?: string; first_token?: string; idle?: string };
   revision: number;
+}
+
+/** Something that an operator has to look at. */
+export interface Alert {
+  id: string;
+  severity: "error" | "warning" | (string & {});
+  code: string;
+  provider?: string;
+  model?: string;
+  /** What it is and what to do, in a sentence. */
+  text: string;
+  /** The provider's own words. */
+  detail?: string;
+  since: string;
+  last?: string;
+  count?: number;
+  instance?: string;
+}
+
+export interface UpstreamTarget {
+  model?: string;
+  /** Which of the provider's keys, from 1. */
+  key?: number | string;
+  state: "closed" | "open" | "half_open" | (string & {});
+  cooling_until?: string;
+  fault?: string;
+  since?: string;
+  /** Of the last 30 seconds. */
+  calls?: number;
+  /** How many of them failed. */
+  failures?: number;
+  detail?: string;
+}
+
+/** How one provider stands at this instance. */
+export interface Upstream {
+  provider: string;
+  running: number;
+  waiting: number;
+  /** 0: no bound. */
+  places: number;
+  targets: UpstreamTarget[] | null;
 }
 
 export interface TestResult {
@@ -57,7 +123,8 @@ export interface Plan {
   requests_per_minute_per_provider: number;
   concurrent_answers: number;
   tokens_per_minute: number;
-  credits_per_day: number;
+  credits_per_day_nano_usd: number;
+  response_cache?: boolean;
   models: string[] | null;
   revision: number;
 }
@@ -72,6 +139,15 @@ export interface Settings {
   revision?: number;
 }
 
+/** A user's own limits; what is absent is as in the plan. */
+export interface Limits {
+  requests_per_minute?: number;
+  requests_per_minute_per_provider?: number;
+  concurrent_answers?: number;
+  tokens_per_minute?: number;
+  credits_per_day_nano_usd?: number;
+}
+
 export interface AdminUser {
   id: string;
   email: string;
@@ -79,6 +155,7 @@ export interface AdminUser {
   role: "user" | "admin";
   state: "active" | "suspended";
   plan: string;
+  limits?: Limits;
   balance_nano_usd: number;
   held_nano_usd: number;
   created_at: string;

@@ -25,6 +25,8 @@ interface Options {
   /** The row's revision as it was read. */
   ifMatch?: string;
   signal?: AbortSignal;
+  /** Gives the body as text, byte for byte. */
+  text?: boolean;
 }
 
 async function problemOf(response: Response): Promise<Problem> {
@@ -78,7 +80,7 @@ export async function request<T>(method: string, path: string, options: Options 
   }
   const etag = response.headers.get("etag") ?? undefined;
   if (response.status === 204) return { data: undefined as T, etag };
-  return { data: (await response.json()) as T, etag };
+  return { data: (await (options.text ? response.text() : response.json())) as T, etag };
 }
 
 export const get = async <T>(path: string, signal?: AbortSignal) => (await request<T>("GET", path, { signal })).data;

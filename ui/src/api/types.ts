@@ -44,6 +44,10 @@ export interface ApiKey {
   prefix: string;
   created_at: string;
   last_used_at?: string;
+  /** The most it may spend in one day (UTC); 0 or absent: no cap of its own. */
+  credits_per_day_nano_usd?: number;
+  /** Repeated requests of this key are answered from the response cache. */
+  response_cache?: boolean;
 }
 
 export interface NewApiKey extends ApiKey {
@@ -99,10 +103,24 @@ export interface AnswerError {
 
 export type AnswerState = "waiting" | "streaming" | "finished" | "stopped" | "failed";
 
+/** Where an answer stands in the queue of its provider. */
+export interface Queue {
+  place: number;
+  estimate_ms?: number;
+}
+
 export interface Answer {
   id: string;
   model: string;
   model_name: string;
+  /** What answers when the model that was asked could not. */
+  served_by?: string;
+  served_by_name?: string;
+  /** Why the asked model could not. */
+  substitute_code?: string;
+  queue?: Queue;
+  /** Known from events only: another try is under way. */
+  retrying?: { attempt: number; code: string };
   state: AnswerState;
   text: string;
   reasoning?: string;
@@ -137,6 +155,8 @@ export interface RunRequest {
   models: string[];
   images?: string[];
   max_tokens?: number;
+  /** For all models of the run together. */
+  max_cost_nano_usd?: number;
   system?: string;
 }
 
@@ -156,6 +176,31 @@ export interface Estimate {
   min_nano_usd: number;
   max_nano_usd: number;
   available_nano_usd: number;
+}
+
+/** One call to a provider for an answer. */
+export interface Attempt {
+  model: string;
+  provider: string;
+  /** Which of the provider's keys, from 1; absent where none is needed. */
+  key?: number;
+  /** "ok", "stopped" or the failure's code. */
+  outcome: string;
+  /** HTTP status. */
+  status?: number;
+  /** Since the answer began. */
+  start_ms: number;
+  took_ms: number;
+  /** The provider's own words; administrators only. */
+  detail?: string;
+}
+
+/** A parameter that was not sent as it was asked; asked and sent are JSON. */
+export interface SentParameter {
+  name: string;
+  asked?: string;
+  sent?: string;
+  rule: string;
 }
 
 export interface Receipt {
@@ -180,6 +225,17 @@ export interface Receipt {
   finished_at?: string;
   first_token_ms?: number;
   total_ms?: number;
+  /** Absent or "chat"; "embeddings", "images" or "transcriptions" otherwise. */
+  operation?: string;
+  /** Id of the API key that was used. */
+  key?: string;
+  cached?: boolean;
+  queue_ms?: number;
+  attempts?: Attempt[] | null;
+  parameters?: SentParameter[] | null;
+  error?: string;
+  /** Over the rest of the receipt; there when it is read by itself. */
+  signature?: unknown;
 }
 
 interface Numbered {
@@ -190,7 +246,10 @@ interface Numbered {
 export type RunEvent = Numbered &
   (
     | { type: "run.started"; conversation?: string; answers: { id: string; model: string; model_name: string }[] }
+    | { type: "answer.queued"; answer: string; place?: number; estimate_ms?: number }
     | { type: "answer.started"; answer: string }
+    | { type: "answer.retrying"; answer: string; attempt?: number; code?: string }
+    | { type: "answer.substituted"; answer: string; model: string; model_name?: string; code?: string }
     | { type: "answer.delta"; answer: string; text?: string; reasoning?: string }
     | { type: "answer.finished"; answer: string; finish_reason?: string; usage?: Usage; receipt?: Receipt }
     | {

@@ -24,6 +24,8 @@ export const live = new Live({
   catalog: () => {
     void queryClient.invalidateQueries({ queryKey: ["models"] });
     void queryClient.invalidateQueries({ queryKey: ["config"] });
+    void queryClient.invalidateQueries({ queryKey: ["admin", "alerts"] });
+    void queryClient.invalidateQueries({ queryKey: ["admin", "upstreams"] });
   },
   conversation: (id, title) => {
     queryClient.setQueriesData<InfiniteData<Page<Conversation>>>({ queryKey: ["conversations"] }, (data) =>

@@ -1,29 +1,28 @@
 import { useEffect, useRef, useState } from "react";
-import { isLive } from "./answer-column";
+import { Reporter } from "./progress";
 import { useRuns } from "./run-store";
 
-/** Tells screen readers when an answer is done; never the words as they come. */
+const sentences = (said: string[]) => said.map((text) => (text.endsWith(".") ? text : `${text}.`)).join(" ");
+
+/** Tells screen readers how answers fare and when they are done; never the words as they come. */
 export function Announcer({ runs }: { runs: string[] }) {
   const all = useRuns((s) => s.runs);
-  const live = useRef(new Set<string>());
+  const reporters = useRef(new Map<string, Reporter>());
   const [polite, setPolite] = useState("");
   const [urgent, setUrgent] = useState("");
 
   useEffect(() => {
-    for (const id of runs) {
+    const news = runs.flatMap((id) => {
       const run = all[id];
-      if (!run) continue;
-      const done = run.answers.filter((a) => !isLive(a)).length;
-      for (const answer of run.answers) {
-        if (isLive(answer)) {
-          live.current.add(answer.id);
-        } else if (live.current.delete(answer.id)) {
-          const place = `${done} of ${run.answers.length}`;
-          if (answer.state === "failed") setUrgent(`${answer.model_name} failed: ${answer.error?.message ?? "no reason given"}`);
-          else setPolite(`${answer.model_name} ${answer.state}, ${place}`);
-        }
-      }
-    }
+      if (!run) return [];
+      let reporter = reporters.current.get(id);
+      if (!reporter) reporters.current.set(id, (reporter = new Reporter()));
+      return reporter.report(run.answers, performance.now());
+    });
+    const calm = sentences(news.flatMap((n) => n.polite));
+    const loud = sentences(news.flatMap((n) => n.urgent));
+    if (calm) setPolite(calm);
+    if (loud) setUrgent(loud);
   }, [all, runs]);
 
   return (

@@ -1,18 +1,19 @@
-import { ArrowDown, Check, Maximize2, Minimize2, ReceiptText, RotateCcw, Square } from "lucide-react";
-import { memo, useRef } from "react";
+import { ArrowDown, Check, Maximize2, Minimize2, ReceiptText, Repeat2, RotateCcw, Square } from "lucide-react";
+import { lazy, memo, Suspense, useRef, useState } from "react";
 import type { Answer, Run } from "../api/types";
 import { Badge, CopyButton } from "../ui/bits";
 import { IconButton } from "../ui/button";
 import { cx } from "../ui/cx";
 import { duration, tokens } from "../ui/format";
 import { credits } from "../ui/money";
-import { Popover } from "../ui/menu";
 import { AnswerError } from "./answer-error";
 import { Markdown } from "./markdown/markdown";
 import { strand } from "./models";
-import { ReceiptLoader, ReceiptView } from "./receipt";
+import { progressOf, substitutionOf } from "./progress";
 import { stopRun } from "./actions";
 import { useStick } from "./use-stick";
+
+const ReceiptDialog = lazy(() => import("./receipt"));
 
 export interface Slot {
   answer: Answer;
@@ -45,22 +46,28 @@ export const isLive = (answer: Answer) => answer.state === "waiting" || answer.s
 function Footer({ answer, selected, onSelect, onRetry }: { answer: Answer; selected: boolean; onSelect?: () => void; onRetry: () => void }) {
   const usage = answer.usage;
   const receiptId = answer.receipt_id;
+  const [open, setOpen] = useState(false);
   return (
     <div className="@container flex min-h-10 items-center gap-x-0.5 text-[13px] text-muted">
       {answer.charge_nano_usd !== undefined && (
-        <Popover
-          label={`Receipt for ${answer.model_name}`}
-          trigger={
-            <button type="button" className="flex h-8 min-w-0 items-center gap-1.5 rounded-lg px-2 whitespace-nowrap tabular-nums hover:bg-hover hover:text-text touch:h-11">
-              <ReceiptText className="hidden size-3.5 shrink-0 @[21rem]:block" aria-hidden="true" />
-              {credits(answer.charge_nano_usd)} credits
-              {usage && <span className="hidden @[19rem]:inline">· {tokens(usage.input_tokens + usage.output_tokens)} tokens</span>}
-              {!!answer.total_ms && <span className="hidden @[26rem]:inline">· {duration(answer.total_ms)}</span>}
-            </button>
-          }
+        <button
+          type="button"
+          aria-haspopup="dialog"
+          disabled={!receiptId}
+          onClick={() => setOpen(true)}
+          className="flex h-8 min-w-0 items-center gap-1.5 rounded-lg px-2 whitespace-nowrap tabular-nums hover:bg-hover hover:text-text touch:h-11"
         >
-          {answer.receipt ? <ReceiptView receipt={answer.receipt} /> : receiptId ? <ReceiptLoader id={receiptId} /> : null}
-        </Popover>
+          <ReceiptText className="hidden size-3.5 shrink-0 @[21rem]:block" aria-hidden="true" />
+          <span className="sr-only">Receipt of {answer.model_name}: </span>
+          {answer.receipt?.cached ? "Cached, free" : `${credits(answer.charge_nano_usd)} credits`}
+          {usage && <span className="hidden @[19rem]:inline">· {tokens(usage.input_tokens + usage.output_tokens)} tokens</span>}
+          {!!answer.total_ms && <span className="hidden @[26rem]:inline">· {duration(answer.total_ms)}</span>}
+        </button>
+      )}
+      {open && receiptId && (
+        <Suspense fallback={null}>
+          <ReceiptDialog id={receiptId} known={answer.receipt} name={answer.model_name} servedBy={answer.served_by_name} onClose={() => setOpen(false)} />
+        </Suspense>
       )}
       <span className="flex-1" />
       {answer.text && <CopyButton text={answer.text} label="Copy answer" />}
@@ -95,6 +102,8 @@ export const AnswerColumn = memo(function AnswerColumn(props: Props) {
   const going = isLive(answer);
   const { away, jump } = useStick(scroller, content, boxed, going);
   const label = `Answer ${index + 1} of ${total}, ${answer.model_name}, ${words[answer.state]}`;
+  const progress = going ? progressOf(answer) : "";
+  const other = substitutionOf(answer);
   const cut = answer.finish_reason === "length";
 
   return (
@@ -110,7 +119,10 @@ export const AnswerColumn = memo(function AnswerColumn(props: Props) {
     >
       <span className="absolute inset-x-5 -top-px h-[3px] rounded-b-full" style={{ background: strand(index) }} aria-hidden="true" />
       <header className="flex h-12 shrink-0 items-center gap-2 pr-2 pl-4">
-        <h2 className="truncate text-sm font-semibold">{answer.model_name}</h2>
+        <div className="min-w-0">
+          <h2 className="truncate text-sm leading-tight font-semibold">{answer.model_name}</h2>
+          {progress && <p className="mt-0.5 truncate text-xs leading-tight text-muted tabular-nums" title={progress}>{progress}</p>}
+        </div>
         {answer.state === "stopped" && <Badge tone="warn">stopped</Badge>}
         {answer.state === "failed" && <Badge tone="bad">failed</Badge>}
         {run.retry_of && answer.state === "finished" && <Badge>asked again</Badge>}
@@ -126,6 +138,15 @@ export const AnswerColumn = memo(function AnswerColumn(props: Props) {
           </IconButton>
         )}
       </header>
+      {other && (
+        <div role="note" aria-label="Substitution" className="mx-4 mb-2 shrink-0 rounded-lg bg-accent-soft px-3 py-2 text-[13px] text-text">
+          <p className="flex items-start gap-1.5 font-medium text-accent">
+            <Repeat2 className="mt-0.5 size-3.5 shrink-0" aria-hidden="true" />
+            {other.title}
+          </p>
+          <p>{other.reason} You pay the cheaper of the two prices.</p>
+        </div>
+      )}
       <div
         ref={scroller}
         className={cx("min-h-0 flex-1 px-4 pb-3", boxed && "overflow-y-auto overscroll-auto")}

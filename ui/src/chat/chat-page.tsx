@@ -161,7 +161,13 @@ export default function ChatPage() {
   );
 
   const send = (draft: Draft) => {
-    const body: RunRequest = { prompt: draft.text, models: team.map((m) => m.id), conversation_id: id, images: draft.images.length ? draft.images : undefined };
+    const body: RunRequest = {
+      prompt: draft.text,
+      models: team.map((m) => m.id),
+      conversation_id: id,
+      images: draft.images.length ? draft.images : undefined,
+      max_cost_nano_usd: draft.spend,
+    };
     setOffered(undefined);
     void submit({ body, key: newKey() });
   };

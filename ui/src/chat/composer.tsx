@@ -10,10 +10,13 @@ import { sends } from "./composer-keys";
 import { useEstimate } from "./estimate";
 import { imagesIn, maxImages, readImage } from "./images";
 import { can, strand } from "./models";
+import { Options, useSpend } from "./spend";
 
 export interface Draft {
   text: string;
   images: string[];
+  /** The most it may cost. */
+  spend?: number;
 }
 
 interface Props {
@@ -81,7 +84,8 @@ export function Composer({ team, conversation, running, sending, offered, onSend
   const area = useRef<HTMLTextAreaElement>(null);
   const picker = useRef<HTMLInputElement>(null);
   const composedAt = useRef(-Infinity);
-  const estimate = useEstimate(text, team.map((m) => m.id), images, conversation);
+  const spend = useSpend((s) => s.nano);
+  const estimate = useEstimate(text, team.map((m) => m.id), images, conversation, spend);
   const sighted = team.filter((m) => can(m, "images"));
   const blind = team.filter((m) => !can(m, "images"));
 
@@ -108,7 +112,7 @@ export function Composer({ team, conversation, running, sending, offered, onSend
   const ready = (text.trim() !== "" || images.length > 0) && team.length > 0 && !sending;
   const send = () => {
     if (!ready) return;
-    onSend({ text: text.trim(), images });
+    onSend({ text: text.trim(), images, spend });
     setText("");
     setImages([]);
   };
@@ -226,6 +230,7 @@ export function Composer({ team, conversation, running, sending, offered, onSend
           >
             <ImagePlus />
           </IconButton>
+          <Options />
           <div className="min-w-0 flex-1">{estimate && <EstimateLine estimate={estimate} team={team} />}</div>
           {running && (
             <button

@@ -13,12 +13,12 @@ function useDebounced<T>(value: T, ms: number): T {
 }
 
 /** What sending this would cost, at least and at most. Nothing is asked while the prompt is empty. */
-export function useEstimate(prompt: string, models: string[], images: string[], conversation: string | undefined) {
+export function useEstimate(prompt: string, models: string[], images: string[], conversation: string | undefined, spend?: number) {
   const settled = useDebounced(prompt.trim(), 400);
   const ask = (settled !== "" || images.length > 0) && models.length > 0;
-  const body: RunRequest = { prompt: settled, models, conversation_id: conversation, images: images.length ? images : undefined };
+  const body: RunRequest = { prompt: settled, models, conversation_id: conversation, images: images.length ? images : undefined, max_cost_nano_usd: spend };
   const query = useQuery({
-    queryKey: ["estimate", settled, models.join(), images.length, images.at(-1)?.length, conversation],
+    queryKey: ["estimate", settled, models.join(), images.length, images.at(-1)?.length, conversation, spend],
     queryFn: ({ signal }) => post<Estimate>("/api/runs/estimate", body, { signal }),
     enabled: ask,
     placeholderData: keepPreviousData,

@@ -6,8 +6,16 @@ import type { Model, ModelList } from "../api/types";
 export const maxTeam = 6;
 const stored = "om.team";
 
+const specials = ["embeddings", "image_generation", "transcription"];
+
+/** Models that embed, draw or transcribe do that only, and cannot be asked. */
+export const chats = (model: Model) => !model.capabilities?.some((name) => specials.includes(name));
+
+const onlyChat = (list: ModelList): ModelList => ({ ...list, items: list.items.filter(chats) });
+
+/** The models that can be asked in a chat. */
 export function useModels() {
-  return useQuery({ queryKey: ["models"], queryFn: ({ signal }) => get<ModelList>("/api/models", signal), staleTime: 300_000 });
+  return useQuery({ queryKey: ["models"], queryFn: ({ signal }) => get<ModelList>("/api/models", signal), select: onlyChat, staleTime: 300_000 });
 }
 
 interface Team {

@@ -1,5 +1,5 @@
 import { create } from "zustand";
-import type { Balance, Run, RunEvent } from "../api/types";
+import type { Answer, Balance, Run, RunEvent } from "../api/types";
 import { applyEvents } from "./reducer";
 
 interface RunState {
@@ -11,12 +11,18 @@ export const useRuns = create<RunState>(() => ({ runs: {} }));
 
 export const useBalance = create<{ balance?: Balance }>(() => ({}));
 
+/** Why another model answers comes by event; a newer copy of the run does not say it again. */
+function keepReason(answer: Answer, known: Run): Answer {
+  const code = answer.served_by && known.answers.find((a) => a.id === answer.id && a.served_by === answer.served_by)?.substitute_code;
+  return code && !answer.substitute_code ? { ...answer, substitute_code: code } : answer;
+}
+
 /** Takes a run as the server has it, unless we already know more. */
 export function putRun(run: Run) {
   useRuns.setState(({ runs }) => {
     const known = runs[run.id];
     if (known && known.seq > run.seq) return { runs: { ...runs, [run.id]: { ...known, selected: run.selected } } };
-    return { runs: { ...runs, [run.id]: run } };
+    return { runs: { ...runs, [run.id]: known ? { ...run, answers: run.answers.map((a) => keepReason(a, known)) } : run } };
   });
 }
 

@@ -12,6 +12,8 @@ interface Props {
   /** center: a card; right: a drawer for editing; left: the sidebar on phones; top: palette */
   side?: "center" | "right" | "left" | "top";
   wide?: boolean;
+  /** Width of a card between the plain one and the wide one. */
+  size?: "md" | "lg";
   hideTitle?: boolean;
   footer?: ReactNode;
   children: ReactNode;
@@ -25,7 +27,7 @@ const places = {
   left: "slide-left inset-y-0 left-0 w-[min(20rem,88vw)] border-r border-line",
 };
 
-export function Dialog({ open, onClose, title, description, side = "center", wide, hideTitle, footer, children }: Props) {
+export function Dialog({ open, onClose, title, description, side = "center", wide, size = "md", hideTitle, footer, children }: Props) {
   const card = side === "center" || side === "top";
   return (
     <Radix.Root open={open} onOpenChange={(next) => !next && onClose()}>
@@ -35,7 +37,7 @@ export function Dialog({ open, onClose, title, description, side = "center", wid
           className={cx(
             "fixed z-50 flex flex-col bg-raised shadow-card outline-none",
             places[side],
-            card && (wide ? "max-w-3xl" : "max-w-md"),
+            card && (wide ? "max-w-3xl" : size === "lg" ? "max-w-xl" : "max-w-md"),
             side === "top" && "max-w-xl",
             side === "left" && "bg-panel",
           )}

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { cents, credits, dollars, dollarsToNano, exactCredits, nanoToDollars, range } from "./money";
+import { cents, credits, creditsToNano, dollars, dollarsToNano, exactCredits, nanoToCredits, nanoToDollars, range } from "./money";
 
 describe("prices in dollars", () => {
   it("reads decimals exactly", () => {
@@ -45,5 +45,23 @@ describe("credits", () => {
     expect(cents(1_234_565_000_000)).toBe("$1,234.57");
     expect(cents(-4_999_999)).toBe("> -$0.01");
     expect(cents(0)).toBe("$0.00");
+  });
+});
+
+describe("credits as they are typed", () => {
+  it("reads decimals exactly", () => {
+    expect(creditsToNano("500")).toBe(5_000_000_000);
+    expect(creditsToNano("3.75")).toBe(37_500_000);
+    expect(creditsToNano(" 0,5 ")).toBe(5_000_000);
+    expect(creditsToNano(".0000001")).toBe(1);
+    expect(creditsToNano("0")).toBe(0);
+    expect(creditsToNano("99999999.9999999")).toBe(999_999_999_999_999);
+  });
+  it("refuses what is not a number of credits", () => {
+    for (const text of ["", " ", "-1", "1e3", "five", "0.00000001", ".", "1,000.5", "999999999", "$5"]) expect(creditsToNano(text)).toBeUndefined();
+  });
+  it("goes there and back without loss", () => {
+    for (const nano of [0, 1, 9_999_999, 10_000_000, 37_500_000, 12_345_678_900, 999_999_999_999_999]) expect(creditsToNano(nanoToCredits(nano))).toBe(nano);
+    expect(nanoToCredits(5_000_000_000)).toBe("500");
   });
 });

@@ -34,6 +34,19 @@ export function dollarsToNano(text: string): number | undefined {
   return nano <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(nano) : undefined;
 }
 
+/** 37500000 -> "3.75": credits, exact, as one types them. */
+export function nanoToCredits(nano: number | bigint): string {
+  return decimal(toBig(nano), CREDIT, 7);
+}
+
+/** "3.75" -> 37500000; undefined when it is not a plain decimal of at most seven places. */
+export function creditsToNano(text: string): number | undefined {
+  const match = /^\s*(\d{1,8})?(?:[.,](\d{0,7}))?\s*$/.exec(text);
+  if (!match || (match[1] === undefined && !match[2])) return undefined;
+  const nano = BigInt(match[1] ?? "0") * CREDIT + BigInt((match[2] ?? "").padEnd(7, "0"));
+  return nano <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(nano) : undefined;
+}
+
 /** Rounds half away from zero to `places` decimals of `unit`. */
 function rounded(value: bigint, unit: bigint, places: number): string {
   const sign = value < 0n ? "-" : "";
