@@ -95,19 +95,19 @@ func maxCost(in openai.Request) (money.Amount, error) {
 	return bound, nil
 }
 
-// ask admits the call and makes it.
-func (c *completion) ask(ctx context.Context, reader gateway.Reader) (gateway.Answer, error) {
+// admit admits the call. It writes headers: nothing else may write meanwhile.
+func (c *completion) admit(ctx context.Context) (*gateway.Ticket, error) {
 	adm, err := c.server.Engine.Admit(ctx, c.call)
 	h := c.w.Header()
 	h["X-Onemind-Revision"] = []string{strconv.FormatInt(adm.Revision, 10)}
 	rateHeaders(h, adm.Verdict)
 	if err != nil {
-		return gateway.Answer{}, err
+		return nil, err
 	}
 	if len(adm.Refused) > 0 {
-		return gateway.Answer{}, adm.Refused[0].Err
+		return nil, adm.Refused[0].Err
 	}
-	return adm.Tickets[0].Stream(ctx, reader)
+	return adm.Tickets[0], nil
 }
 
 // ending is what the encoder has to know of a settled answer.
@@ -120,7 +120,11 @@ func ending(a gateway.Answer) llm.Ending {
 
 // whole answers without streaming.
 func (c *completion) whole(ctx context.Context) error {
-	answer, err := c.ask(ctx, gateway.Reader{Event: func(*llm.Event) error { return nil }})
+	ticket, err := c.admit(ctx)
+	if err != nil {
+		return err
+	}
+	answer, err := ticket.Stream(ctx, gateway.Reader{Event: func(*llm.Event) error { return nil }, Hit: c.hit})
 	if err != nil {
 		return err
 	}
@@ -138,9 +142,6 @@ func (c *completion) whole(ctx context.Context) error {
 	if answer.Receipt.ServedBy != answer.Receipt.Model {
 		h["X-Onemind-Served-By"] = []string{answer.Receipt.ServedBy}
 	}
-	if answer.Receipt.Cached {
-		h["X-Onemind-Cache"] = []string{"hit"}
-	}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	_, _ = c.w.Write(body) // the reader may be gone; it is settled
 	return nil
@@ -148,8 +149,12 @@ func (c *completion) whole(ctx context.Context) error {
 
 // stream answers with server-sent events.
 func (c *completion) stream(ctx context.Context) error {
+	ticket, err := c.admit(ctx)
+	if err != nil {
+		return c.broke(err)
+	}
 	stop := c.sse.keepAlive(ctx)
-	answer, err := c.ask(ctx, gateway.Reader{Event: c.event, Notice: c.notice})
+	answer, err := ticket.Stream(ctx, gateway.Reader{Event: c.event, Notice: c.notice, Hit: c.hit})
 	stop()
 	if err != nil {
 		return c.broke(err)
@@ -165,6 +170,15 @@ func (c *completion) event(ev *llm.Event) error {
 		return nil
 	}
 	return c.sse.raw(c.frames, ev.More)
+}
+
+// hit marks an answer that comes from the response cache.
+func (c *completion) hit() {
+	if c.sse != nil {
+		c.sse.header("X-Onemind-Cache", "hit")
+		return
+	}
+	c.w.Header()["X-Onemind-Cache"] = []string{"hit"}
 }
 
 // notice tells a caller who waits what for, in a comment that clients pass over.

@@ -78,7 +78,7 @@ func (s *Server) createMessage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.complete(w, r, in, anthropic.NewEncoder(requestID(r), in.Model))
+	return s.complete(w, r, in, anthropic.NewEncoder(strings.TrimPrefix(requestID(r), "req_"), in.Model))
 }
 
 // countMessage is Anthropic's POST /v1/messages/count_tokens: our own count,

@@ -23,6 +23,7 @@ type eventWriter struct {
 	buf     []byte
 	started bool
 	quiet   time.Time // when something was last sent
+	bounded time.Time // when the writes to come were last bounded
 	kind    string    // Content-Type when the stream is no event stream: it has no comments then
 }
 
@@ -52,6 +53,15 @@ func (e *eventWriter) begun() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.started
+}
+
+// header sets a header, if they are not sent yet.
+func (e *eventWriter) header(name, value string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.started {
+		e.w.Header()[name] = []string{value}
+	}
 }
 
 // data sends one data-only event; more says that another is right behind it.
@@ -101,8 +111,9 @@ func (e *eventWriter) comment(text string) error {
 func (e *eventWriter) flush() error {
 	e.start()
 	now := time.Now()
-	if now.Sub(e.quiet) > time.Second {
+	if now.Sub(e.bounded) > time.Second { // a second less patience is cheaper than a timer for each event
 		_ = e.control.SetWriteDeadline(now.Add(writeWithin)) // not every writer has deadlines; those that lack them have no slow readers
+		e.bounded = now
 	}
 	e.quiet = now
 	_, err := e.w.Write(e.buf)

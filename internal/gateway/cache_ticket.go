@@ -21,7 +21,9 @@ func (t *Ticket) look(ctx context.Context) (*lookup, error) {
 // when the reader leaves in the middle. Nothing of it counts as delivered against the
 // hold, so that it is free as well if this process dies meanwhile.
 func (t *Ticket) replay(ctx context.Context, hit *recording, reader Reader) (Answer, error) {
-	t.cached = true
+	if t.cached = true; reader.Hit != nil {
+		reader.Hit()
+	}
 	result, err := hit.play(ctx, func(ev *llm.Event) error {
 		if t.meter.first == 0 && ev.Output > 0 {
 			t.meter.first = max(t.engine.options.Now().Sub(t.started), 1)

@@ -26,13 +26,16 @@ type Answer struct {
 	Capped  bool   // we ended the stream at its hold: the finish reason is "length"
 }
 
-// Reader is who gets an answer while it is made. Both functions are called from
-// one goroutine, in order.
+// Reader is who gets an answer while it is made. Its functions are called from one
+// goroutine, in order.
 type Reader struct {
 	// Event gets every event; an error means that the reader is gone.
 	Event func(*llm.Event) error
 	// Notice hears what goes on while nothing comes; may be nil.
 	Notice func(Notice)
+	// Hit is told before the first event that the answer is one that was given
+	// before; may be nil.
+	Hit func()
 }
 
 // Notice is news of an answer that waits.
