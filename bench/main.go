@@ -34,7 +34,7 @@ import (
 )
 
 func main() {
-	role := flag.String("role", "", "internal: upstream or proxy")
+	role := flag.String("role", "", "internal: upstream, chaos or proxy")
 	addr := flag.String("addr", "", "internal: address to listen on")
 	to := flag.String("to", "", "internal: upstream of the proxy")
 	binary := flag.String("binary", "bin/onemind", "the binary to measure")
@@ -42,6 +42,7 @@ func main() {
 	dialects := flag.Bool("dialects", false, "measure the way to Anthropic's and Gemini's dialects too")
 	length := flag.Duration("time", 4*time.Second, "length of one measurement")
 	rounds := flag.Int("rounds", 3, "rounds; medians are shown")
+	soaking := flag.Bool("soak", false, "keep a server busy for -time instead, and show what it holds")
 	instances := flag.Int("instances", 0, "measure an installation of so many instances instead")
 	people := flag.Int("people", 1000, "with -instances: how many are signed in")
 	starts := flag.Int("starts", 30, "with -instances: runs begun per second")
@@ -50,6 +51,11 @@ func main() {
 	switch {
 	case *instances > 0:
 		err = measureFleet(fleetOptions{*binary, *instances, *people, 200, *starts, *length})
+	case *soaking:
+		err = soak(contest{binary: *binary, length: *length})
+	case *role == "chaos":
+		chaos := &sim.Chaos{Seed: 1, Rate: 0.01, Good: sim.Script{Pieces: chunks, PieceDelay: time.Millisecond}}
+		err = serve(*addr, sim.New(sim.Options{Choose: chaos.Choose}))
 	case *role == "upstream":
 		err = serve(*addr, upstream())
 	case *role == "proxy":
@@ -177,13 +183,18 @@ settings: {global_requests_per_minute: 1000000000}
 // product starts OneMind on a fresh data directory with a user, a key and the
 // upstream as its provider.
 func product(name, binary, upstreamURL, protocol, dir string) (*process, time.Duration, error) {
+	return install(name, binary, benchCatalog(upstreamURL, protocol), dir, "off")
+}
+
+// install starts OneMind on a fresh data directory with a user, a key and a catalog.
+func install(name, binary, yaml, dir, ops string) (*process, time.Duration, error) {
 	addr, err := freeAddr()
 	if err != nil {
 		return nil, 0, err
 	}
-	env := []string{"ONEMIND_DATA_DIR=" + dir, "ONEMIND_ADDR=" + addr, "ONEMIND_OPS_ADDR=off"}
+	env := []string{"ONEMIND_DATA_DIR=" + dir, "ONEMIND_ADDR=" + addr, "ONEMIND_OPS_ADDR=" + ops}
 	catalog := filepath.Join(dir, "catalog.yaml")
-	if err := os.WriteFile(catalog, []byte(benchCatalog(upstreamURL, protocol)), 0o600); err != nil {
+	if err := os.WriteFile(catalog, []byte(yaml), 0o600); err != nil {
 		return nil, 0, err
 	}
 	run := func(args ...string) (string, error) {
