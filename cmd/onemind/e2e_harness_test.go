@@ -83,10 +83,16 @@ func newInstance(t *testing.T, o sim.Options, models ...string) *instance {
 // test's own.
 func newUpstreamed(t *testing.T, scripted *sim.Server, catalog func(upstream string) string) *instance {
 	t.Helper()
+	return newUpstreamedBy(t, scripted, scripted, catalog)
+}
+
+// newUpstreamedBy does so where something stands before the scripted upstream.
+func newUpstreamedBy(t *testing.T, scripted *sim.Server, before http.Handler, catalog func(upstream string) string) *instance {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
-	upstream := httptest.NewServer(scripted)
+	upstream := httptest.NewServer(before)
 	in := stopped(t, scripted)
 	t.Cleanup(func() {
 		upstream.CloseClientConnections()

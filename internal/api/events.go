@@ -48,11 +48,11 @@ func (e *eventWriter) start() {
 	e.w.WriteHeader(http.StatusOK)
 }
 
-// begun tells whether the headers are sent.
+// begun tells whether something was sent, or waits to be sent with what comes.
 func (e *eventWriter) begun() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.started
+	return e.started || len(e.buf) > 0
 }
 
 // header sets a header, if they are not sent yet.

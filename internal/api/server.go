@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base32"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -203,10 +204,16 @@ func (s *Server) guarded(rt route) http.Handler {
 			}
 			r = r.WithContext(context.WithValue(r.Context(), identityKey, &id))
 		}
-		if err := rt.handle(w, r); err != nil {
+		if err := rt.handle(w, r); err != nil && !left(r, err) {
 			fail(w, r, err)
 		}
 	})
+}
+
+// left tells whether a request failed only because who made it is gone: nobody
+// reads what is answered, and nothing is wrong.
+func left(r *http.Request, err error) bool {
+	return r.Context().Err() != nil && errors.Is(err, context.Canceled)
 }
 
 func (s *Server) identify(r *http.Request, g guard) (account.Identity, error) {

@@ -95,7 +95,7 @@ func TestPOCModels(t *testing.T) {
 	if !reflect.DeepEqual(kept.Prices, modelOf(t, before, "gpt-4o").Prices) || kept.Name != "GPT-4o (old)" {
 		t.Errorf("an equal price made a version, or the name was lost: %+v", kept)
 	}
-	if want := []string{"streaming", "tools", "images", "json"}; !reflect.DeepEqual(kept.Capabilities, want) {
+	if want := []string{"streaming", "tools", "images", "json", "documents"}; !reflect.DeepEqual(kept.Capabilities, want) {
 		t.Errorf("capabilities = %v", kept.Capabilities)
 	}
 	mini := modelOf(t, after, "gpt-4o-mini")

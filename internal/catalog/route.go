@@ -56,13 +56,14 @@ func wait(ms int64, otherwise time.Duration) time.Duration {
 }
 
 // Worst is the most a call can cost: all input in its dearest class, all output
-// in its dearest class, with markup.
-func (r *Route) Worst(input, output int64) (money.Amount, error) {
+// in its dearest class, with markup. images is how many it makes; 0 when nobody
+// knows, as of a model that draws while it chats.
+func (r *Route) Worst(input, output, images int64) (money.Amount, error) {
 	rates := r.Rates
 	rates.Input = max(rates.Input, rates.CachedInput, rates.CacheWrite)
 	rates.Output = max(rates.Output, rates.Reasoning)
-	t := money.Tokens{Input: input, Output: output}
-	if rates.Image > 0 {
+	t := money.Tokens{Input: input, Output: output, Images: images}
+	if rates.Image > 0 && images <= 0 {
 		t.Images = worstImages
 	}
 	return money.Charge(rates, t, r.Markup)

@@ -33,9 +33,17 @@ func TestBuiltin(t *testing.T) {
 	if len(doc.Providers) != 16 {
 		t.Errorf("%d providers, want the 15 and demo", len(doc.Providers))
 	}
-	served := map[string]int{}
+	served, can := map[string]int{}, map[string]int{}
 	for _, m := range doc.Models {
-		served[m.Provider]++
+		for _, name := range m.Capabilities {
+			can[name]++
+		}
+		if slices.Contains(m.Capabilities, "streaming") {
+			served[m.Provider]++
+		}
+		if len(m.Substitutes) > 0 {
+			t.Errorf("%s names substitutes: that is the operator's to say", m.ID)
+		}
 		p, ok := m.PriceAt(now)
 		if !ok || p.Source == "" || p.Author != "startup" {
 			t.Errorf("%s: price %+v", m.ID, p)
@@ -50,6 +58,16 @@ func TestBuiltin(t *testing.T) {
 		}
 		if p.Enabled == (p.ID == "ollama") || !p.Keyless && p.KeyEnv == "" {
 			t.Errorf("provider %+v", p)
+		}
+	}
+	for _, name := range (^llm.Capability(0)).Names() {
+		if can[name] == 0 {
+			t.Errorf("no model has %s", name)
+		}
+	}
+	for id, want := range map[string]string{"anthropic": "anthropic", "gemini": "gemini", "openai": "openai"} {
+		if i := slices.IndexFunc(doc.Providers, func(p catalog.Provider) bool { return p.ID == id }); doc.Providers[i].Protocol != want {
+			t.Errorf("provider %+v, want the protocol %s", doc.Providers[i], want)
 		}
 	}
 	if s := doc.Settings; s.Markup != 3000 || s.SignupCredits != 100*money.Credit || !s.SignupEnabled || s.GlobalRequestsPerMinute != 10_000 || s.DefaultPlan != "default" {
@@ -127,7 +145,7 @@ func TestTarget(t *testing.T) {
 	if to := route(t, s.Catalog, "deepseek-flash").Target(); to.Timeouts.FirstToken != 2*time.Minute {
 		t.Errorf("target %+v", to)
 	}
-	if r := route(t, s.Catalog, "gpt-6-luna"); r.Capabilities != llm.Streaming|llm.Vision|llm.JSON|llm.Reasoning {
+	if r := route(t, s.Catalog, "gpt-6-luna"); r.Capabilities != llm.Streaming|llm.Vision|llm.JSON|llm.Reasoning|llm.Documents {
 		t.Errorf("capabilities %v", r.Capabilities.Names())
 	}
 }
@@ -145,7 +163,7 @@ func TestWorstIsWorst(t *testing.T) {
 		count := rapid.Int64Range(0, 1_000_000)
 		used := money.Tokens{Input: count.Draw(t, "i"), CachedInput: count.Draw(t, "c"), CacheWrite: count.Draw(t, "w"), Output: count.Draw(t, "o"), Reasoning: count.Draw(t, "r")}
 		charge, err := r.Charge(used)
-		worst, err2 := r.Worst(used.Input+used.CachedInput+used.CacheWrite, used.Output+used.Reasoning)
+		worst, err2 := r.Worst(used.Input+used.CachedInput+used.CacheWrite, used.Output+used.Reasoning, used.Images)
 		if err2 == nil && (err != nil || charge > worst) {
 			t.Fatalf("charge %s (%v) is above the worst case %s", charge, err, worst)
 		}
@@ -187,6 +205,13 @@ func TestValidate(t *testing.T) {
 	}
 	clamp := func(name string, r llm.Range) func(*catalog.Document) {
 		return model(func(m *catalog.Model) { m.Rules.Clamp = map[string]llm.Range{name: r} })
+	}
+	// paid has a provider that asks money for its model, which can do one thing.
+	paid := func(can string, rates money.Rates) func(*catalog.Document) {
+		return func(d *catalog.Document) {
+			d.Providers[0].AllowPrivate, d.Providers[0].Keyless = false, false
+			d.Models[0].Capabilities, d.Models[0].Prices[0].Rates = []string{can}, rates
+		}
 	}
 	// twin adds n more models and gives the first one.
 	twin := func(d *catalog.Document, n int) *catalog.Model {
@@ -235,6 +260,15 @@ func TestValidate(t *testing.T) {
 		{"models[local-small].prices.reasoning", model(func(m *catalog.Model) { m.Prices[0].Rates.Reasoning = -1 })},
 		{"models[local-small].prices.per_image", model(func(m *catalog.Model) { m.Prices[0].Rates.Image = money.MaxPrice + 1 })},
 		{"", model(func(m *catalog.Model) { m.Prices[0].Rates = money.Rates{} })}, // a private provider may be free
+		{"models[local-small].prices.output", paid("streaming", money.Rates{Input: 1})},
+		{"", paid("embeddings", money.Rates{Input: 1})},
+		{"models[local-small].prices.input", paid("embeddings", money.Rates{Output: 1})},
+		{"models[local-small].prices.input", paid("embeddings", money.Rates{Image: 1})},
+		{"", paid("image_generation", money.Rates{Image: 1})},
+		{"", paid("image_generation", money.Rates{Input: 1, Output: 1})},
+		{"models[local-small].prices.output", paid("image_generation", money.Rates{Input: 1})},
+		{"models[local-small].prices.input", paid("streaming", money.Rates{Image: 1})},
+		{"models[local-small].prices.output", paid("transcription", money.Rates{Input: 1})},
 		{"models[local-small].aliases", model(func(m *catalog.Model) { m.Aliases = []string{"x", "x"} })},
 		{"models[local-small].aliases", model(func(m *catalog.Model) { m.Aliases = []string{"local-small"} })},
 		{"models[local-small].aliases", model(func(m *catalog.Model) { m.Aliases = []string{"A b"} })},
@@ -324,7 +358,7 @@ func document(t *rapid.T) catalog.Document {
 			Capabilities: rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"tools", "json", "streaming"}), 0, 3, rapid.ID[string]).Draw(t, "can"),
 			RetiresOn:    rapid.SampledFrom([]string{"", "2027-03-31"}).Draw(t, "retires"),
 			Rules: llm.Rules{Refuse: names.Draw(t, "refuse"), Drop: names.Draw(t, "drop"), NoStreamOptions: rapid.Bool().Draw(t, "no"),
-				Reasoning: rapid.SampledFrom([]string{"", "budget", "effort", "level"}).Draw(t, "reasoning"), CancelBills: rapid.Bool().Draw(t, "bills")}}
+				Reasoning: rapid.SampledFrom([]string{"", "budget", "effort", "level", "content"}).Draw(t, "reasoning"), CancelBills: rapid.Bool().Draw(t, "bills")}}
 		if len(d.Models) > 0 {
 			m.Substitutes = []string{rapid.SampledFrom(d.Models).Draw(t, "substitute").ID}
 		}

@@ -236,19 +236,28 @@ func (v *checker) prices(m *Model, provider *Provider, path string, versions map
 		v.that(p.Version != "" && len(p.Version) <= 200, path+".version", "must be 1 to 200 bytes long")
 		v.that(!versions[p.Version], path+".version", "%q must not be used twice", clip(p.Version, 200))
 		versions[p.Version] = true
-		v.rates(p.Rates, free, path)
+		v.rates(p.Rates, unpaid(m, p.Rates, free), path)
 		v.text(p.Source, maxText, path+".source")
 		v.text(p.AsOf, 40, path+".as_of")
 	}
 }
 
-func (v *checker) rates(r money.Rates, free bool, path string) {
+// unpaid tells which prices of a model may be 0: all of a free one; the output's of
+// embeddings, which have none; those of tokens where images are paid by the piece.
+func unpaid(m *Model, r money.Rates, free bool) (rates struct{ input, output bool }) {
+	byPiece := r.Image > 0 && slices.Contains(m.Capabilities, "image_generation")
+	rates.input = free || byPiece
+	rates.output = rates.input || slices.Contains(m.Capabilities, "embeddings")
+	return rates
+}
+
+func (v *checker) rates(r money.Rates, may struct{ input, output bool }, path string) {
 	for _, f := range []struct {
 		name     string
 		amount   money.Amount
 		required bool
 	}{
-		{"input", r.Input, !free}, {"output", r.Output, !free}, {"cached_input", r.CachedInput, false}, {"cache_write", r.CacheWrite, false},
+		{"input", r.Input, !may.input}, {"output", r.Output, !may.output}, {"cached_input", r.CachedInput, false}, {"cache_write", r.CacheWrite, false},
 		{"reasoning", r.Reasoning, false}, {"per_request", r.Request, false}, {"per_image", r.Image, false},
 	} {
 		v.that(f.amount >= 0, path+"."+f.name, "must not be negative")
@@ -268,7 +277,7 @@ func (v *checker) rules(r *llm.Rules, path string) {
 		"must be max_tokens or max_completion_tokens")
 	v.parameters(r.Refuse, path+".refuse")
 	v.parameters(r.Drop, path+".drop")
-	v.that(slices.Contains([]string{"", "budget", "effort", "level"}, r.Reasoning), path+".reasoning", "must be budget, effort or level")
+	v.that(slices.Contains([]string{"", "budget", "effort", "level", "content"}, r.Reasoning), path+".reasoning", "must be budget, effort, level or content")
 	v.that(len(r.Clamp) <= maxClamps, path+".clamp", "must be at most %d parameters", maxClamps)
 	for _, parameter := range slices.Sorted(maps.Keys(r.Clamp)) {
 		at := path + ".clamp." + clip(parameter, 64)

@@ -147,6 +147,9 @@ type Receipt struct {
 	QueueMS    int64       `json:"queue_ms,omitempty"`   // waited for a place at providers
 	Attempts   []Attempt   `json:"attempts,omitempty"`   // in order; the last one made the answer or its error
 	Parameters []Parameter `json:"parameters,omitempty"` // what was sent otherwise than asked
+	// BillsOn says that the provider bills us the whole of an answer that was
+	// stopped, whatever was charged here.
+	BillsOn bool `json:"provider_bills_on,omitempty"`
 }
 
 // Attempt is one call to a provider for an answer.

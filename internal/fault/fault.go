@@ -54,6 +54,16 @@ func (e *Error) Error() string {
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// Parameter is the Field where that is a parameter of the request: of a request
+// that is wrong or names what is not there. Of a limit it is the limit's scope.
+func (e *Error) Parameter() string {
+	switch e.Kind {
+	case Invalid, TooLarge, Unprocessable, NotFound:
+		return e.Field
+	}
+	return ""
+}
+
 // Is reports whether target is an Error of the same code, so that a sentinel
 // and a copy of it with a field, a cause or a delay are the same failure.
 func (e *Error) Is(target error) bool {

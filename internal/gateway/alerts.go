@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"onemind/internal/catalog"
 	"onemind/internal/fleet"
@@ -16,7 +17,7 @@ func (e *Engine) Health() []upstream.Health { return e.ways.Health() }
 
 // Alerts lists what an operator has to mend, as this instance finds it.
 func (e *Engine) Alerts() []fleet.Alert {
-	list := []fleet.Alert{}
+	list := e.retiring(e.options.Now())
 	for _, h := range e.ways.Health() {
 		for _, lane := range h.Lanes {
 			if f := lane.Fault; f != nil {
@@ -28,6 +29,24 @@ func (e *Engine) Alerts() []fleet.Alert {
 					Detail: lane.LastFailure, Since: lane.Used, Last: lane.Used, Count: max(lane.Failed, 1)})
 			}
 		}
+	}
+	return list
+}
+
+// retiringSoon is how long before its last day a model is an operator's business.
+const retiringSoon = 30 * 24 * time.Hour
+
+// retiring lists the models in use that their provider takes away.
+func (e *Engine) retiring(now time.Time) []fleet.Alert {
+	list := []fleet.Alert{}
+	for _, m := range e.catalog.Snapshot().Document().Models {
+		day, err := time.Parse(time.DateOnly, m.RetiresOn)
+		if err != nil || m.State == catalog.Disabled || day.Sub(now) > retiringSoon {
+			continue
+		}
+		list = append(list, fleet.Alert{ID: m.Provider + "/" + m.ID + "/retiring", Severity: "warning", Code: "model_retiring", Provider: m.Provider, Model: m.ID,
+			Text:  fmt.Sprintf("%s takes %s away on %s. Name its successor as a substitute, and disable it.", m.Provider, m.ID, m.RetiresOn),
+			Since: day.Add(-retiringSoon), Last: now, Count: 1})
 	}
 	return list
 }

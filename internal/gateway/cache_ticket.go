@@ -37,7 +37,7 @@ func (t *Ticket) replay(ctx context.Context, hit *recording, reader Reader) (Ans
 
 // left settles a call whose reader left before a provider was asked: free.
 func (t *Ticket) left(ctx context.Context) (Answer, error) {
-	end := ending{failed: true}
+	end := ending{stopped: true, waiting: true}
 	receipt := t.settle(ctx, end, upstream.Outcome{}, llm.Result{}, nil)
 	return Answer{Receipt: receipt}, context.Canceled
 }

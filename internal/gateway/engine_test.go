@@ -16,7 +16,9 @@ import (
 	"onemind/internal/fault"
 	"onemind/internal/gateway"
 	"onemind/internal/llm"
+	"onemind/internal/llm/anthropic"
 	"onemind/internal/llm/count"
+	"onemind/internal/llm/gemini"
 	"onemind/internal/llm/openai"
 	"onemind/internal/llm/sim"
 	"onemind/internal/llm/wire"
@@ -33,6 +35,7 @@ type bench struct {
 	ledger   *credit.Ledger
 	upstream *sim.Server
 	db       *sqlite.DB
+	registry llm.Registry
 }
 
 // models of the test catalog: the price of "dear" is ten times that of "plain".
@@ -49,6 +52,12 @@ settings: {markup_percent: 30, signup_credits: 0}
 `
 
 func newBench(t *testing.T, script func(*sim.Request) sim.Script) *bench {
+	t.Helper()
+	return benchOf(t, script, func(upstream string) string { return fmt.Sprintf(models, upstream+"/v1") })
+}
+
+// benchOf makes a bench with a catalog of the test's own.
+func benchOf(t *testing.T, script func(*sim.Request) sim.Script, written func(upstream string) string) *bench {
 	t.Helper()
 	ctx := t.Context()
 	db, err := sqlite.Open(ctx, filepath.Join(t.TempDir(), "onemind.db"))
@@ -71,7 +80,7 @@ func newBench(t *testing.T, script func(*sim.Request) sim.Script) *bench {
 	if err := c.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	file, err := catalog.ParseYAML("test.yaml", fmt.Appendf(nil, models, server.URL+"/v1"))
+	file, err := catalog.ParseYAML("test.yaml", []byte(written(server.URL)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,9 +88,11 @@ func newBench(t *testing.T, script func(*sim.Request) sim.Script) *bench {
 		t.Fatal(err)
 	}
 	ledger := credit.NewLedger(db, nil, func(string) {})
-	engine := gateway.New(c, memory.NewLimiter(), ledger, llm.Registry{"openai": openai.New(wire.New(wire.Options{}))},
+	calls := wire.New(wire.Options{})
+	registry := llm.Registry{"openai": openai.New(calls), "anthropic": anthropic.New(calls), "gemini": gemini.New(calls)}
+	engine := gateway.New(c, memory.NewLimiter(), ledger, registry,
 		gateway.Options{Owner: "boot", Counter: count.New(), Replies: memory.NewReplies(memory.RepliesSize)})
-	return &bench{engine, ledger, upstream, db}
+	return &bench{engine, ledger, upstream, db, registry}
 }
 
 func (b *bench) grant(t *testing.T, user string, amount money.Amount) {

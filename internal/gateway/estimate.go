@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"onemind/internal/catalog"
@@ -57,12 +58,12 @@ type Probe struct {
 const probeCap = 16
 
 // Test makes one real, tiny call to a provider, at the operator's cost. Without
-// a model it takes the provider's first.
+// a model it takes the provider's first that chats.
 func (e *Engine) Test(ctx context.Context, provider, model string) (Probe, error) {
 	snap := e.catalog.Snapshot()
 	if model == "" {
 		for _, m := range snap.Document().Models {
-			if m.Provider == provider && (model == "" || m.State == catalog.Active) {
+			if m.Provider == provider && chats(&m) && (model == "" || m.State == catalog.Active) {
 				model = m.ID
 				if m.State == catalog.Active {
 					break
@@ -92,6 +93,14 @@ func (e *Engine) Test(ctx context.Context, provider, model string) (Probe, error
 	start := time.Now()
 	_, err = e.speaker(route.Provider.Protocol).Stream(ctx, to, req, func(*llm.Event) error { return nil })
 	return Probe{Model: route.Model.ID, Latency: time.Since(start), Err: err}, nil
+}
+
+// chats tells a model that can be asked in words from those that do one other thing.
+func chats(m *catalog.Model) bool {
+	return !slices.ContainsFunc(m.Capabilities, func(name string) bool {
+		c, _ := llm.ParseCapability(name)
+		return c&llm.Special != 0
+	})
 }
 
 // Words gives a failure's code and text for an operator.

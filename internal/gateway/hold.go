@@ -51,7 +51,11 @@ func (t *Ticket) take(ctx context.Context) error {
 		atMost = min(atMost, max(share, atLeast))
 	}
 	if bound := t.call.MaxCost; bound > 0 && bound < atMost {
-		floor, err := t.worst(1)
+		shortest := most // nothing but a chat stops where it is told
+		if req.Op == llm.Chat {
+			shortest = 1
+		}
+		floor, err := t.worst(shortest)
 		if err != nil {
 			return fmt.Errorf("price the shortest answer: %w", err)
 		}
@@ -68,7 +72,7 @@ func (t *Ticket) take(ctx context.Context) error {
 		AtLeast: atLeast, AtMost: atMost, Terms: terms, At: t.started,
 		Key: t.call.Key, DayCap: t.call.Plan.CreditsPerDay, KeyCap: t.call.KeyCap})
 	if err != nil {
-		if !errors.Is(err, credit.ErrShort) && !errors.Is(err, credit.ErrReused) {
+		if !errors.Is(err, credit.ErrShort) && !errors.Is(err, credit.ErrDayCap) && !errors.Is(err, credit.ErrReused) {
 			t.doubt()
 		}
 		return err
@@ -89,13 +93,17 @@ func (t *Ticket) doubt() {
 // worst is the price of the call if it uses all of cap. What stands in for the
 // asked model is charged at the cheaper price, so that the asked one's is enough.
 func (t *Ticket) worst(output int64) (money.Amount, error) {
-	output *= max(t.call.Request.N, 1)
+	req, images := t.call.Request, int64(0)
+	output *= max(req.N, 1)
+	if req.Op == llm.Images {
+		images = max(req.N, 1)
+	}
 	if t.asked != nil {
-		return t.asked.Worst(t.call.Request.InputTokens, output)
+		return t.asked.Worst(req.InputTokens, output, images)
 	}
 	dearest := money.Amount(0)
 	for _, route := range t.routes {
-		cost, err := route.Worst(t.call.Request.InputTokens, output)
+		cost, err := route.Worst(req.InputTokens, output, images)
 		if err != nil {
 			return 0, err
 		}

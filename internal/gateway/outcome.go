@@ -16,7 +16,7 @@ type rule struct {
 // ruleOf is the table of outcomes: what each costs. Everything that charges reads it.
 //
 //	finished, length        provider's usage, else our count, marked estimated
-//	stopped, client gone    input + output delivered
+//	stopped, client gone    input + output delivered; free while no provider had the question
 //	failed before content   free
 //	failed midway           input + output delivered
 //	empty                   free
@@ -33,10 +33,19 @@ func ruleOf(o credit.Outcome) rule {
 // ending is what is known when a call is over.
 type ending struct {
 	stopped   bool   // Stop, or the client is gone
+	waiting   bool   // no provider has the question: it was in a queue, or between two attempts
 	capped    bool   // we ended it at its hold
 	failed    bool   // the provider failed
 	delivered bool   // some output reached the reader
 	finish    string // the provider's finish reason, empty if none came
+}
+
+// rule is what the ending costs.
+func (e ending) rule() rule {
+	if e.waiting && e.stopped && !e.delivered {
+		return rule{}
+	}
+	return ruleOf(e.outcome())
 }
 
 // outcome names how a call ended.
@@ -59,15 +68,28 @@ func (e ending) outcome() credit.Outcome {
 	}
 }
 
-// tokens applies a rule to what was reported and what we counted.
-func (r rule) tokens(usage *llm.Usage, count func() (input, output int64)) (t money.Tokens, estimated bool) {
+// tokens applies a rule to what was reported and what we counted. What is not
+// reported is counted: a question has tokens, and so has an answer that said something.
+func (r rule) tokens(usage *llm.Usage, said bool, count func() (input, output int64)) (t money.Tokens, estimated bool) {
 	if !r.input && !r.output {
 		return money.Tokens{}, false
 	}
-	if r.reported && usage != nil {
-		return money.Tokens{Input: usage.Input, CachedInput: usage.CachedInput, CacheWrite: usage.CacheWrite,
-			Output: usage.Output, Reasoning: usage.Reasoning}, false
+	if !r.reported || usage == nil {
+		t.Input, t.Output = count()
+		return t, true
 	}
-	t.Input, t.Output = count()
+	t = money.Tokens{Input: usage.Input, CachedInput: usage.CachedInput, CacheWrite: usage.CacheWrite,
+		Output: usage.Output, Reasoning: usage.Reasoning}
+	asked, told := t.Input+t.CachedInput+t.CacheWrite > 0, usage.Answered()
+	if asked && (told || !said) {
+		return t, false
+	}
+	input, output := count()
+	if !asked {
+		t.Input = input
+	}
+	if !told && said {
+		t.Output = output
+	}
 	return t, true
 }

@@ -51,7 +51,9 @@ func (t *Ticket) receipt(end ending, result llm.Result, cause error) credit.Rece
 	now := t.engine.options.Now()
 	outcome := end.outcome()
 	route := t.served
-	tokens, estimated := ruleOf(outcome).tokens(result.Usage, func() (int64, int64) { return t.count(result) })
+	chat := t.call.Request.Op == llm.Chat // other operations have no output that is counted, and some no input
+	rule := end.rule()
+	tokens, estimated := rule.tokens(result.Usage, chat && (t.meter.output.Load() > 0 || result.Text != ""), func() (int64, int64) { return t.count(result) })
 	r := credit.Receipt{ID: t.call.ID, RequestID: t.call.RequestID, User: t.call.User, Run: t.call.Run,
 		Model: route.Model.ID, ServedBy: route.Model.ID, Provider: route.Provider.ID, Key: t.call.Key, Cached: t.cached,
 		Outcome: outcome, FinishReason: result.Finish, Tokens: tokens, CountedBy: "provider", Estimated: estimated,
@@ -74,7 +76,7 @@ func (t *Ticket) receipt(end ending, result llm.Result, cause error) credit.Rece
 	} else if t.call.Model != "" {
 		r.Model = t.call.Model
 	}
-	if rule := ruleOf(outcome); !t.cached && (rule.input || rule.output) {
+	if !t.cached && (rule.input || rule.output) {
 		r.Tokens.Images = result.Images
 		r.Charge = t.price(&r)
 	}
@@ -85,6 +87,7 @@ func (t *Ticket) receipt(end ending, result llm.Result, cause error) credit.Rece
 // witness writes down how the answer came about.
 func (t *Ticket) witness(r *credit.Receipt, out upstream.Outcome) {
 	r.QueueMS = out.Queued.Milliseconds()
+	r.BillsOn = r.Outcome == credit.Stopped && len(out.Attempts) > 0 && t.served.Model.Rules.CancelBills
 	for _, a := range out.Attempts {
 		route := t.routes[a.Route]
 		told := credit.Attempt{Model: route.Model.ID, Provider: route.Provider.ID, Key: a.Key, Outcome: "ok",
@@ -102,7 +105,7 @@ func (t *Ticket) witness(r *credit.Receipt, out upstream.Outcome) {
 		r.Attempts = append(r.Attempts, told)
 	}
 	req := t.call.Request
-	if sent := min(t.cap, t.served.Model.MaxOutput); req.Cap > sent && len(out.Attempts) > 0 {
+	if sent := min(t.cap, t.served.Model.MaxOutput); req.Op == llm.Chat && req.Cap > sent && len(out.Attempts) > 0 {
 		rule := "hold"
 		if sent == t.served.Model.MaxOutput {
 			rule = "model_limit"

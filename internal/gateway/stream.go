@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"onemind/internal/credit"
@@ -62,24 +63,11 @@ func (t *Ticket) Stream(ctx context.Context, reader Reader) (Answer, error) {
 	if hit := look.hit(); hit != nil {
 		return t.replay(ctx, hit, reader)
 	}
-	var gone error
-	out := t.engine.ways.Stream(ctx, upstream.Call{User: t.call.User, Routes: t.ways(), Request: t.call.Request,
-		Enter: func(i int) error { return t.enter(ctx, i) }, Notice: t.notices(reader.Notice),
-		Emit: func(ev *llm.Event) error {
-			if t.meter.add(ev, t.engine.options.Now().Sub(t.started)); t.meter.over(t.most()) && t.confirmed() {
-				return errCapped
-			}
-			if err := reader.Event(ev); err != nil {
-				gone = err
-				return err
-			}
-			look.add(ev)
-			return nil
-		}})
+	out, gone := t.ask(ctx, reader, look)
 	err = out.Err
 	result := out.Result
 	t.served = t.routes[out.Served]
-	end := ending{capped: errors.Is(err, errCapped), stopped: gone != nil || ctx.Err() != nil && err != nil,
+	end := ending{capped: errors.Is(err, errCapped), stopped: gone || ctx.Err() != nil && err != nil, waiting: idle(out.Attempts),
 		failed: err != nil, delivered: t.meter.output.Load() > 0 || len(result.Body) > 0, finish: result.Finish}
 	if end.capped {
 		err, result.Finish = nil, "length"
@@ -87,6 +75,37 @@ func (t *Ticket) Stream(ctx context.Context, reader Reader) (Answer, error) {
 	receipt := t.settle(ctx, end, out, result, err)
 	look.keep(ctx, &receipt, &result, t.routes[0].Model.ID)
 	return Answer{Receipt: receipt, Body: result.Body, Native: result.Native, Type: result.Type, Capped: end.capped}, t.fault(end, err)
+}
+
+// ask goes to the providers; gone tells that the reader left. A bug in a dialect fails
+// this one answer: its hold is settled as ever, and the process goes on.
+func (t *Ticket) ask(ctx context.Context, reader Reader, look *lookup) (out upstream.Outcome, gone bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			out = upstream.Outcome{Err: fmt.Errorf("panic: %v\n%s", v, debug.Stack())}
+		}
+	}()
+	out = t.engine.ways.Stream(ctx, upstream.Call{User: t.call.User, Routes: t.ways(), Request: t.call.Request,
+		Enter: func(i int) error { return t.enter(ctx, i) }, Notice: t.notices(reader.Notice),
+		Emit: func(ev *llm.Event) error {
+			if t.meter.add(ev, t.engine.options.Now().Sub(t.started)); t.meter.over(t.most()) && t.confirmed() {
+				return errCapped
+			}
+			if err := reader.Event(ev); err != nil {
+				gone = true
+				return err
+			}
+			look.add(ev)
+			return nil
+		}})
+	return out, gone
+}
+
+// idle tells whether no provider is left with the question: none was asked, or the
+// last one had failed before the call was over.
+func idle(attempts []upstream.Attempt) bool {
+	var failure *llm.Failure
+	return len(attempts) == 0 || errors.As(attempts[len(attempts)-1].Err, &failure)
 }
 
 // Cancel gives an admitted call up before the provider is asked: free.
@@ -161,8 +180,7 @@ func (t *Ticket) notices(hear func(Notice)) func(upstream.Notice) {
 // cheap measure, and a provider may cut its tokens into smaller ones; half of the cap by
 // the tokenizer's count is enough to believe it.
 func (t *Ticket) confirmed() bool {
-	counted := t.engine.options.Counter.Text(t.meter.text()) + t.meter.other()/4
-	if 2*counted >= t.most() {
+	if 2*t.meter.tokens(t.engine.options.Counter) >= t.most() {
 		return true
 	}
 	t.meter.doubt()

@@ -161,7 +161,9 @@ type Rules struct {
 	Clamp map[string]Range `json:"clamp,omitempty" yaml:"clamp,omitempty"`
 	// Reasoning says how the model takes reasoning_effort: "" as that word (OpenAI) or
 	// not at all, "budget" as a number of tokens, "effort" or "level" as a word of the
-	// dialect's own.
+	// dialect's own. "content" is "" for a model of the OpenAI dialect that wants its
+	// earlier reasoning back as messages[].reasoning_content, which others refuse:
+	// DeepSeek and Kimi fail without it after tool calls.
 	Reasoning string `json:"reasoning,omitempty" yaml:"reasoning,omitempty"`
 	// CancelBills is set for models whose provider bills the whole answer even
 	// when the connection is closed in the middle.
@@ -223,12 +225,15 @@ type Usage struct {
 	Input, CachedInput, CacheWrite, Output, Reasoning int64
 }
 
+// Answered tells whether u counts any output. One that is nil does not.
+func (u *Usage) Answered() bool { return u != nil && u.Output+u.Reasoning > 0 }
+
 // Result is how a call ended.
 type Result struct {
 	Body   []byte // the whole JSON answer of a call that was not streamed
 	Finish string // the (first) finish_reason
 	Usage  *Usage // nil when the provider reported none
-	Text   string // of a call that was not streamed: its text, only when Usage is nil
+	Text   string // of a call that was not streamed: what it says, only when Usage counts no output
 	Native bool   // Body is in the caller's own dialect
 	Type   string // Content-Type of Body when it is no JSON
 	Images int64  // images in the answer, for those that are paid by the piece

@@ -148,6 +148,63 @@ func TestBreakerProbeIsLong(t *testing.T) {
 	})
 }
 
+// Many calls begin together. Those that fail do so at once, the answers come later:
+// it is not opened before they are heard of.
+func TestBreakerBurst(t *testing.T) {
+	for _, tt := range []struct {
+		fail int // of a hundred
+		want upstream.State
+	}{{59, upstream.Closed}, {60, upstream.Open}} {
+		synctest.Test(t, func(t *testing.T) {
+			p := pool()
+			var wg sync.WaitGroup
+			for i := range 100 {
+				e, most := &engine{play: takes(time.Second, says("well"))}, time.Minute
+				if i < tt.fail {
+					e.play, most = takes(10*time.Millisecond, class(llm.Broken)), 11*time.Millisecond // no time for retries
+				}
+				wg.Go(func() {
+					ctx, cancel := context.WithTimeout(t.Context(), most)
+					defer cancel()
+					p.Stream(ctx, call("u", &heard{}, route("m", "p", e)))
+				})
+			}
+			wg.Wait()
+			if l := lanes(p, "p")[0]; l.Breaker != tt.want {
+				t.Errorf("%d of 100 failed: %+v", tt.fail, l)
+			}
+		})
+	}
+}
+
+// An answer counts as one from its first output: those that take an hour weigh
+// against failures that take no time.
+func TestAnswersCountFromTheirBeginning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pool()
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				p.Stream(ctx, call("u", &heard{}, route("m", "p", &engine{play: after(takes(time.Hour, says("end")), "beginning")})))
+			})
+		}
+		synctest.Wait()
+		for range 20 {
+			suspect(t, p, "m")
+		}
+		if l := lanes(p, "p")[0]; l.Breaker != upstream.Closed || l.Calls != 40 || l.Failed != 20 {
+			t.Errorf("%+v", l)
+		}
+		cancel()
+		wg.Wait()
+		if l := lanes(p, "p")[0]; l.Calls != 40 { // and not once more at its end
+			t.Errorf("%+v", l)
+		}
+		idle(t, p)
+	})
+}
+
 // Limits and callers' errors do not open it, nor do failures below the share.
 func TestBreakerStaysClosed(t *testing.T) {
 	for _, tt := range []struct {

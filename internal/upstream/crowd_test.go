@@ -71,7 +71,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 					}
 				}()
 				time.Sleep(start)
-				if out := p.Stream(ctx, c); len(out.Attempts) > 6 {
+				if out := p.Stream(ctx, c); len(out.Attempts) > 8 {
 					t.Errorf("%d attempts", len(out.Attempts))
 				}
 			})

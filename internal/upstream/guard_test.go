@@ -122,14 +122,29 @@ func TestSuspect(t *testing.T) {
 			t.Errorf("%+v", out)
 		}
 	})
-	synctest.Test(t, func(t *testing.T) { // or that fails once in a hundred times
+	synctest.Test(t, func(t *testing.T) { // or that fails once in two hundred times
 		p := pool()
 		suspect(t, p, "m")
-		for range 99 {
+		for range 199 {
 			stream(t, p, route("m", "p", &engine{play: says("x")}))
 		}
 		if l := lanes(p, "p")[0]; l.Suspect {
 			t.Errorf("%+v", l)
+		}
+	})
+}
+
+// Answers that begin together learn from each other: the first failure makes a
+// suspect of the model for all those that have not begun to be delivered.
+func TestSuspectMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pool()
+		e := &engine{play: turns(takes(time.Second, emits(&llm.Failure{Class: llm.Broken}, role(), text("half"))), says("all"))}
+		c := call("u", &heard{}, route("m", "p", e))
+		got := delivered(&c)
+		time.AfterFunc(500*time.Millisecond, func() { suspect(t, p, "m") })
+		if out := p.Stream(t.Context(), c); out.Err != nil || len(out.Attempts) != 2 || strings.Join(*got, " ") != "all" {
+			t.Errorf("%+v, delivered %q", out, *got)
 		}
 	})
 }

@@ -36,12 +36,12 @@ type provider struct {
 	turn   uint // of the key ring
 	keys   map[uint64]*key
 	lanes  map[laneID]*lane
-	models map[string]*window // results of each model, over all keys
+	models map[string]*results // of each model, over all keys
 }
 
 // forget drops all but who runs and who waits.
 func (at *provider) forget() {
-	at.keys, at.lanes, at.models = map[uint64]*key{}, map[laneID]*lane{}, map[string]*window{}
+	at.keys, at.lanes, at.models = map[uint64]*key{}, map[laneID]*lane{}, map[string]*results{}
 }
 
 // key is one secret of a provider.
@@ -267,23 +267,40 @@ func (at *provider) settle(now time.Time, l *lane, model string, p pass, err err
 		}
 	case errors.As(err, &f):
 		v = l.fail(now, f)
+		if v == nothing && f.Class == llm.RateLimited {
+			at.results(model).streak++
+		}
 	}
 	if v == nothing || v == worked && p.shown {
 		v = nothing
 	} else {
-		at.results(model).add(now, suspectSpan, v == failed)
+		at.results(model).book(now, v == failed)
 	}
 	l.breaker.end(now, p, v)
 }
 
-// results finds or makes the recent results of a model.
-func (at *provider) results(model string) *window {
-	w := at.models[model]
-	if w == nil {
-		w = &window{}
-		at.models[model] = w
+// results are how a model did lately.
+type results struct {
+	window
+	good   time.Time // last
+	streak int       // failures and limits since then
+}
+
+func (s *results) book(now time.Time, failed bool) {
+	s.add(now, suspectSpan, failed)
+	if s.streak++; !failed {
+		s.good, s.streak = now, 0
 	}
-	return w
+}
+
+// results finds or makes the recent results of a model.
+func (at *provider) results(model string) *results {
+	s := at.models[model]
+	if s == nil {
+		s = &results{}
+		at.models[model] = s
+	}
+	return s
 }
 
 // fail books a failure.

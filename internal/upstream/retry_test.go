@@ -12,8 +12,9 @@ import (
 	"onemind/internal/upstream"
 )
 
-// A pause that the caller's deadline cuts short is not begun, and who waited for
-// a timeout already is not made to wait for it in a last round.
+// A pause that the caller's deadline cuts short is not begun, and who waited for two
+// timeouts is not made to wait for a third one when they took long, or when the
+// model answers nobody.
 func TestNoVainWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, e := pool(), &engine{play: class(llm.Broken)}
@@ -23,13 +24,20 @@ func TestNoVainWaits(t *testing.T) {
 		if out := p.Stream(ctx, call("u", &heard{}, route("m", "p", e))); classOf(out.Err) != "provider_error" || time.Since(start) != 0 {
 			t.Errorf("%+v after %v", out, time.Since(start))
 		}
-		if out, _ := stream(t, p, route("m", "q", &engine{play: class(llm.TimedOut)})); len(out.Attempts) != 3 {
-			t.Errorf("%d attempts", len(out.Attempts))
+		for took, want := range map[time.Duration]int{20 * time.Second: 2, 4 * time.Second: 3} {
+			p, e := pool(), &engine{play: takes(took, class(llm.TimedOut))}
+			if out, _ := stream(t, p, route("m", "q", e)); len(out.Attempts) != want || classOf(out.Err) != "provider_timeout" {
+				t.Errorf("%d attempts of %v each, want %d", len(out.Attempts), took, want)
+			}
+			e.play = turns(e.play, e.play, e.play, takes(took, class(llm.TimedOut)), says("late"))
+			if out, _ := stream(t, p, route("m", "q", e)); took < 10*time.Second && out.Err != nil {
+				t.Errorf("%+v", out)
+			}
 		}
 	})
 }
 
-// Six attempts are the most, whatever the number of routes and keys.
+// Eight attempts are the most, whatever the number of routes and keys.
 func TestMostAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := pool()
@@ -40,12 +48,12 @@ func TestMostAttempts(t *testing.T) {
 			routes = append(routes, route(fmt.Sprint("m", i), fmt.Sprint("p", i), engines[i], "a", "b", "c"))
 		}
 		out, h := stream(t, p, routes...)
-		if len(out.Attempts) != 6 || classOf(out.Err) != "provider_overloaded" || h.events != 0 || out.Committed {
+		if len(out.Attempts) != 8 || classOf(out.Err) != "provider_overloaded" || h.events != 0 || out.Committed {
 			t.Errorf("%d attempts, %v", len(out.Attempts), out.Err)
 		}
 		refusing := &engine{play: class(llm.BadKey)}
-		out, _ = stream(t, p, route("m", "x", refusing, "1", "2", "3", "4", "5", "6", "7", "8"))
-		if len(out.Attempts) != 6 || classOf(out.Err) != "provider_key_refused" {
+		out, _ = stream(t, p, route("m", "x", refusing, "1", "2", "3", "4", "5", "6", "7", "8", "9", "10"))
+		if len(out.Attempts) != 8 || classOf(out.Err) != "provider_key_refused" {
 			t.Errorf("%d attempts, %v", len(out.Attempts), out.Err)
 		}
 		idle(t, p)

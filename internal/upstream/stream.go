@@ -35,8 +35,8 @@ type run struct {
 	pass    pass
 	retries int           // made so far
 	late    int           // attempts that timed out
-	begged  time.Duration // waited for a retry in a budget
-	paused  time.Duration // waited for what providers asked for
+	lost    time.Duration // they took
+	paused  time.Duration // waited for limits to pass and for retries
 	cause   llm.Class
 	place   int // told last
 	expect  time.Duration
@@ -47,6 +47,7 @@ type leg struct {
 	at       *provider
 	entered  bool
 	dead     bool // must not be tried (again)
+	barren   bool // gave no way when it was visited last
 	attempts int
 	keys     [attemptsMost]uint64 // tried
 	in       skip                 // the way, when it was looked at last
@@ -90,24 +91,19 @@ func (p *Pool) Stream(ctx context.Context, c Call) Outcome {
 	return r.out
 }
 
-// all tries the routes in order; if nothing could be tried at all, the least bad
-// one; then, round by round, those that may be well by now once more.
+// all tries the routes in order, and then, one by one, what may be well by now. If
+// nothing could be tried at all it tries the least bad one: first those whose breaker
+// is open for a while, then those that ask for a short wait, then those whose keys
+// were refused, one call a second.
 func (r *run) all() {
 	for i := range r.legs {
 		if r.visit(i, false) {
 			return
 		}
 	}
-	if len(r.out.Attempts) == 0 && r.lastResort() {
-		return
-	}
-	for {
-		tried, paused := len(r.out.Attempts), r.paused
-		if r.round() {
+	for _, why := range []obstacle{open, refused} {
+		if r.lastResort(why) || r.rounds() {
 			return
-		}
-		if len(r.out.Attempts) == tried && r.paused == paused {
-			break
 		}
 	}
 	r.out.Err = r.verdict()
@@ -120,6 +116,7 @@ func (r *run) visit(i int, force bool) (over bool) {
 	if l.dead || len(r.out.Attempts) >= attemptsMost {
 		return false
 	}
+	l.in = skip{}
 	s, in, err := r.seat(i, force)
 	switch {
 	case r.ctx.Err() != nil:
@@ -295,7 +292,7 @@ func (r *run) alive() {
 	now := r.pool.now()
 	r.at.mu.Lock()
 	defer r.at.mu.Unlock()
-	r.at.results(r.call.Routes[r.out.Served].Model).add(now, suspectSpan, false)
+	r.at.results(r.call.Routes[r.out.Served].Model).book(now, false)
 	r.lane.breaker.end(now, r.pass, worked)
 	r.pass = pass{round: r.lane.breaker.round, began: r.pass.began, shown: true}
 }
@@ -373,6 +370,7 @@ func (r *run) judge(i int, err error) next {
 	r.cause = f.Class
 	if f.Class == llm.TimedOut {
 		r.late++
+		r.lost += r.out.Attempts[len(r.out.Attempts)-1].Took
 	}
 	switch f.Class {
 	case llm.BadRequest:

@@ -154,13 +154,14 @@ func (r *run) tell(at *provider, route *Route, w *waiter) {
 	r.call.Notice(Notice{Kind: Queued, Model: route.Model, Place: place, Estimate: estimate, Attempt: len(r.out.Attempts) + 1, Cause: llm.Overloaded})
 }
 
-// patience is how long the call may still wait for places.
+// patience is how long the call may still wait: for places, for limits to pass and
+// for retries, all together.
 func (r *run) patience(route *Route) time.Duration {
 	wait := route.Wait
 	if wait <= 0 {
 		wait = waitDefault
 	}
-	return wait - r.out.Queued
+	return wait - r.out.Queued - r.paused
 }
 
 func (route *Route) waiting() int {

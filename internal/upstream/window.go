@@ -46,34 +46,3 @@ func (w *window) sum(now time.Time, span time.Duration) (good, bad int) {
 	}
 	return good, bad
 }
-
-const (
-	budgetSpan  = 10 * time.Second
-	budgetShare = 0.2 // of the calls
-	budgetFloor = 3   // retries in a span that an idle provider may always have
-)
-
-// budget bounds the retries at a provider, so that an outage does not multiply
-// the load that caused it. Successes of its window are calls, failures retries.
-type budget struct{ window window }
-
-// call counts a call that comes to the provider.
-func (b *budget) call(now time.Time) { b.window.add(now, budgetSpan, false) }
-
-// take asks for one retry. Half of the budget is kept for answers that have
-// nowhere else to go.
-func (b *budget) take(now time.Time, lastHope bool) bool {
-	calls, retries := b.window.sum(now, budgetSpan)
-	most := max(budgetFloor, budgetShare*float64(calls))
-	if !lastHope {
-		most /= 2
-	}
-	if float64(retries+1) > most {
-		return false
-	}
-	b.window.add(now, budgetSpan, true)
-	return true
-}
-
-// back gives a retry back that was not made.
-func (b *budget) back(now time.Time) { b.window.back(now, budgetSpan) }

@@ -48,16 +48,16 @@ func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
 // gathered is what a caller of the neutral form puts together.
 type gathered struct {
-	text, thought, refusal string
-	calls                  []called
-	blocks                 []map[string]string
-	finish                 string
-	usage                  map[string]any
-	metered, thoughts      string // the same, by the events' own fields
-	output                 int
-	id, model              string
-	role                   string
-	raw                    string // the events as they came, but for the time in them
+	text, thought     string
+	calls             []called
+	blocks            []map[string]string
+	finish            string
+	usage             map[string]any
+	metered, thoughts string // the same, by the events' own fields
+	output            int
+	id, model         string
+	role              string
+	raw               string // the events as they came, but for the time in them
 }
 
 type called struct{ id, name, arguments string }

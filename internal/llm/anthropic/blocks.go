@@ -50,11 +50,17 @@ func (p *parser) message(path string, s *scan.Scanner) bool {
 	if !ok {
 		return false
 	}
-	if r := string(role); r != `"user"` && r != `"assistant"` {
-		return p.refuse(path+".role", "invalid_value", "has to be 'user' or 'assistant'.")
+	if r := string(role); r != `"user"` && r != `"assistant"` && r != `"system"` {
+		return p.refuse(path+".role", "invalid_value", "has to be one of 'user', 'assistant', 'system'.")
 	}
 	if content == nil {
 		return p.refuse(path+".content", "missing_required_parameter", "is missing.")
+	}
+	if string(role) == `"system"` { // said in the middle of a conversation
+		p.begun = false
+		told, ok := p.instructions(path+".content", content)
+		p.messages = append(comma(p.messages), told...)
+		return ok
 	}
 	t := turn{parser: p, user: string(role) == `"user"`}
 	p.begun = !t.user

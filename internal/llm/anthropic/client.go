@@ -7,7 +7,9 @@
 // what nobody here can see.
 //
 // The shapes follow Anthropic's public API reference and the types of its SDKs
-// as of autumn 2026 (version 2023-06-01 of the API).
+// as of autumn 2026. What is sent says version 2023-06-01 of the API; of callers any
+// version is taken, as the members and events that are read here are the same in
+// the SDKs of 2023-06-01 and of 2026-10-21.
 package anthropic
 
 import (
@@ -22,7 +24,11 @@ import (
 // Protocol is the name of this dialect in catalogs and in llm.Native.
 const Protocol = "anthropic"
 
-const version = "2023-06-01" // of the API; the only one there is since
+// version is what providers are asked for. There is a later one, 2026-10-21, which
+// Anthropic's own SDKs send since then. Their types differ in what may be asked:
+// temperature, top_p and top_k are gone. This one has them, for the models that take
+// them, and is what other servers of this dialect know.
+const version = "2023-06-01"
 
 // Client speaks to every provider of this dialect.
 type Client struct {

@@ -372,7 +372,7 @@ func TestErrorShape(t *testing.T) {
 			t.Errorf("%d: %+v, %v", status, got, err)
 		}
 	}
-	f := &fault.Error{Code: "unsupported_parameter", Text: "'reasoning_effort' is not supported by this model.", Field: "reasoning_effort"}
+	f := &fault.Error{Kind: fault.Invalid, Code: "unsupported_parameter", Text: "'reasoning_effort' is not supported by this model.", Field: "reasoning_effort"}
 	if got := string(e.Error(f, 400)); got != `{"type":"error","error":{"type":"invalid_request_error","message":"'thinking' is not supported by this model.","code":"unsupported_parameter","param":"thinking"}}` {
 		t.Error(got)
 	}

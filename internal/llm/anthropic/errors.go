@@ -72,10 +72,11 @@ func statusOf(kind fault.Kind) int {
 // Error gives the body of an error response of that status. Beside Anthropic's
 // members it has our stable code, and the member at fault as param.
 func (e *Encoder) Error(f *fault.Error, status int) []byte {
-	field := spelled(f.Field)
+	param := f.Parameter()
+	field := spelled(param)
 	text := f.Text
-	if field != f.Field {
-		text = strings.Replace(text, "'"+f.Field+"'", "'"+field+"'", 1)
+	if field != param {
+		text = strings.Replace(text, "'"+param+"'", "'"+field+"'", 1)
 	}
 	dst := append([]byte(`{"type":"error","error":{"type":"`), errorType(status)...)
 	dst = llm.AppendQuoted(append(dst, `","message":`...), text)

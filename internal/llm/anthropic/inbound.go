@@ -154,23 +154,29 @@ func (p *parser) readChoice(value []byte) bool {
 	return p.refuse("tool_choice.type", "invalid_value", "has to be one of 'auto', 'any', 'tool', 'none'.")
 }
 
-func (p *parser) readSystem(value []byte) bool {
+func (p *parser) readSystem(value []byte) (ok bool) {
+	p.system, ok = p.instructions("system", value)
+	return ok
+}
+
+// instructions reads a text or blocks of text and gives the system's message of
+// them; nil for no blocks.
+func (p *parser) instructions(path string, value []byte) ([]byte, bool) {
+	const head = `{"role":"system","content":`
 	if len(value) > 0 && value[0] == '"' {
-		p.system = append(append([]byte(`{"role":"system","content":`), value...), '}')
-		return true
+		return append(append([]byte(head), value...), '}'), true
 	}
 	var parts parts
-	ok := p.array("system", value, func(path string, v []byte) bool {
+	ok := p.array(path, value, func(path string, v []byte) bool {
 		if string(scan.Find(v, "type")) != `"text"` {
 			return p.refuse(path+".type", "invalid_value", "has to be 'text'.")
 		}
 		return p.textBlock(&parts, path, v)
 	})
-	if ok && parts.n > 0 {
-		p.system = append([]byte(`{"role":"system","content":`), parts.content()...)
-		p.system = append(p.system, '}')
+	if !ok || parts.n == 0 {
+		return nil, ok
 	}
-	return ok
+	return append(append([]byte(head), parts.content()...), '}'), true
 }
 
 // parts are the parts of a neutral message's content.

@@ -80,8 +80,8 @@ func (k *call) whole() (llm.Result, error) {
 	if k.req.Stream {
 		return result, k.replay(&m, &said, result.Usage)
 	}
-	if result.Usage == nil {
-		result.Text = llm.Unescape(said.reasoning) + llm.Unescape(said.text)
+	if !result.Usage.Answered() {
+		result.Text = llm.Unescape(said.reasoning) + llm.Unescape(said.text) + string(said.called)
 	}
 	if result.Native = k.native; k.native {
 		result.Body = body
@@ -98,6 +98,7 @@ type neutral struct {
 	hasText         bool
 	thinking        []byte // elements of thinking_blocks
 	calls           []byte // elements of tool_calls
+	called          []byte // their names and inputs, as the model wrote them
 	output          int    // bytes of output
 }
 
@@ -127,6 +128,7 @@ func (m *message) neutral(indexed bool) neutral {
 			n.thinking = append(append(n.thinking, b.data...), `"}`...)
 		case "tool_use":
 			n.calls = appendCall(comma(n.calls), calls, indexed, &b)
+			n.called = append(append(n.called, b.name...), b.input...)
 			n.output += len(b.name) + len(b.input)
 			calls++
 		}

@@ -41,11 +41,11 @@ func (a *answer) take(c *chunk) {
 		a.usage, a.hasUsage = c.usage, true
 	}
 	a.blocked = a.blocked || c.blocked
-	for _, e := range c.endings {
-		a.at(e.candidate)
+	for i := range c.endings {
+		a.at(c.endings[i].candidate)
 	}
-	for _, p := range c.parts {
-		if p.kind == picture {
+	for i := range c.parts {
+		if c.parts[i].kind == picture {
 			a.images++
 		}
 	}

@@ -260,16 +260,22 @@ func TestEncodeWhole(t *testing.T) {
 
 func TestEncodeErrors(t *testing.T) {
 	f := fault.New(fault.Limited, "rate_limited", "Too many requests.").After(1500 * time.Millisecond)
-	f.Field = "contents"
+	f.Field = "user_provider" // a limit's scope is no field
 	e := gemini.NewEncoder("r", "m", false)
 	var r response
 	if err := json.Unmarshal(e.Error(f, 429), &r); err != nil {
 		t.Fatal(err)
 	}
 	d := r.Error.Details
-	if r.Error.Code != 429 || r.Error.Status != "RESOURCE_EXHAUSTED" || r.Error.Message != "Too many requests." || len(d) != 3 ||
-		d[0].Reason != "rate_limited" || d[0].Domain != "onemind" || !strings.HasSuffix(d[1].Type, "BadRequest") || d[2].Retry != "2s" {
+	if r.Error.Code != 429 || r.Error.Status != "RESOURCE_EXHAUSTED" || r.Error.Message != "Too many requests." || len(d) != 2 ||
+		d[0].Reason != "rate_limited" || d[0].Domain != "onemind" || d[1].Retry != "2s" {
 		t.Errorf("%+v", r.Error)
+	}
+	wrong := fault.New(fault.Invalid, "invalid_value", "It is wrong.")
+	wrong.Field = "contents"
+	r = response{}
+	if err := json.Unmarshal(e.Error(wrong, 400), &r); err != nil || len(r.Error.Details) != 2 || !strings.HasSuffix(r.Error.Details[1].Type, "BadRequest") {
+		t.Errorf("%+v, %v", r.Error, err)
 	}
 	for status, want := range map[int]string{400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 402: "FAILED_PRECONDITION", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 405: "UNIMPLEMENTED", 409: "ABORTED",
 		413: "INVALID_ARGUMENT", 422: "INVALID_ARGUMENT", 499: "CANCELLED", 500: "INTERNAL", 502: "UNAVAILABLE", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"} {

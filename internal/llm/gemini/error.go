@@ -31,9 +31,9 @@ func (e *Encoder) Error(f *fault.Error, status int) []byte { return ErrorBody(f,
 func ErrorBody(f *fault.Error, status int) []byte {
 	const types = "type.googleapis.com/google.rpc."
 	details := []detail{{Type: types + "ErrorInfo", Reason: f.Code, Domain: "onemind"}}
-	if f.Field != "" {
-		details[0].Metadata = map[string]string{"field": f.Field}
-		details = append(details, detail{Type: types + "BadRequest", Violations: []violation{{f.Field, f.Text}}})
+	if field := f.Parameter(); field != "" {
+		details[0].Metadata = map[string]string{"field": field}
+		details = append(details, detail{Type: types + "BadRequest", Violations: []violation{{field, f.Text}}})
 	}
 	if f.Retry > 0 {
 		seconds := (f.Retry + time.Second - 1) / time.Second

@@ -193,10 +193,15 @@ func (k *call) delta(parts []part, e *ending, at *candidate, more bool) error {
 		out = append(out, "null"...)
 	}
 	out = append(out, `,"finish_reason":null}]}`...)
-	k.out = out
+	if k.out = out; cap(out) > maxReuse { // an image
+		k.out = nil
+	}
 	ev.Data, ev.Content, ev.Reasoning = out, where.content.of(out), where.reasoning.of(out)
 	return k.emit(ev)
 }
+
+// maxReuse is how large a chunk's buffer may be, in bytes, that serves for the next.
+const maxReuse = 64 << 10
 
 // open begins a chunk of one choice, up to the members of its delta.
 func (k *call) open(index int, at *candidate) []byte {

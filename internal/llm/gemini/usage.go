@@ -64,6 +64,14 @@ func count(s *scan.Scanner, to *int64) bool {
 	if !ok {
 		return false
 	}
+	if scan.Digits(raw, 0) == len(raw) && len(raw) <= 12 { // all that anybody reports
+		n := int64(0)
+		for _, c := range raw {
+			n = 10*n + int64(c-'0')
+		}
+		*to = n
+		return true
+	}
 	n, err := strconv.ParseInt(string(raw), 10, 64)
 	if err != nil {
 		f, _ := strconv.ParseFloat(string(raw), 64)

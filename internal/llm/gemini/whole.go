@@ -108,9 +108,9 @@ func (k *call) wholeNative(body []byte, all *chunk) llm.Result {
 	return r
 }
 
-// tell gives the text of an answer whose provider does not say what it used.
+// tell gives the text of an answer of which the provider does not say how long it is.
 func (k *call) tell(r *llm.Result, all *chunk) {
-	if r.Usage != nil {
+	if r.Usage.Answered() {
 		return
 	}
 	var raw []byte

@@ -1,7 +1,6 @@
 package openai
 
 import (
-	"bytes"
 	"slices"
 	"strconv"
 
@@ -37,7 +36,7 @@ func outbound(to *llm.Target, req *llm.Request) (dst []byte, changes []llm.Chang
 			break
 		}
 		name, start := s.Name, s.At
-		value := s.Value()
+		value, found := valueOf(&s)
 		if ok = value != nil; !ok || string(value) == "null" {
 			continue
 		}
@@ -60,9 +59,10 @@ func outbound(to *llm.Target, req *llm.Request) (dst []byte, changes []llm.Chang
 				dst = appendMember(dst, string(name), bound)
 				continue
 			}
-			if string(name) == "messages" && bytes.Contains(value, []byte(`"thinking_blocks"`)) {
-				changes = append(changes, llm.Change{Name: "messages[].thinking_blocks", Rule: "dialect"})
-				dst = appendMember(dst, "messages", withoutThinking(value))
+			if out := found &^ wanted(to, found); out != 0 {
+				changes = append(changes, out.changes()...)
+				messages := scan.New(value, scan.ClientDepth)
+				dst = appendWithout(appendMember(dst, "messages", nil), &messages, out)
 				continue
 			}
 			dst = append(append(dst, ','), s.Data[start:s.Pos]...)
@@ -80,48 +80,6 @@ func outbound(to *llm.Target, req *llm.Request) (dst []byte, changes []llm.Chang
 	}
 	dst, changes = appendSet(dst, changes, to, given)
 	return append(dst, '}'), changes, nil
-}
-
-// withoutThinking leaves out what only Anthropic's models can read of their own
-// earlier turns: sealed thinking, which others refuse as an unknown member.
-func withoutThinking(messages []byte) []byte {
-	dst := make([]byte, 0, len(messages))
-	s := scan.New(messages, scan.ClientDepth)
-	s.Peek()
-	for ok := s.Enter(); ok; {
-		if ok = s.Element(); !ok {
-			break
-		}
-		message := s.Value()
-		dst = append(append(dst, separator(dst, '[')), '{')
-		first := true
-		m := scan.New(message, scan.ClientDepth)
-		m.Peek()
-		for more := m.Enter(); more; {
-			if more = m.Member(); !more {
-				break
-			}
-			start, hit := m.At, string(m.Name) == "thinking_blocks"
-			if m.Value(); hit {
-				continue
-			}
-			if !first {
-				dst = append(dst, ',')
-			}
-			first = false
-			dst = append(dst, message[start:m.Pos]...)
-		}
-		dst = append(dst, '}')
-	}
-	return append(dst, ']')
-}
-
-// separator is what stands before the next element.
-func separator(dst []byte, opening byte) byte {
-	if len(dst) == 0 {
-		return opening
-	}
-	return ','
 }
 
 // maxAsked bounds what a receipt repeats of a parameter, in bytes.

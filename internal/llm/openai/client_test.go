@@ -152,7 +152,7 @@ func TestToolCallsInFragments(t *testing.T) {
 
 // What was said before a stream broke is kept: it is what will be charged.
 func TestBrokenStreams(t *testing.T) {
-	long := "data: " + strings.Repeat("x", 5<<20) + "\n\n"
+	long := "data: " + strings.Repeat("x", 17<<20) + "\n\n"
 	for _, tt := range []struct {
 		name   string
 		script sim.Script

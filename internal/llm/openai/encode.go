@@ -85,8 +85,8 @@ func (e *Encoder) Error(f *fault.Error, _ int) []byte {
 		kind = "server_error"
 	}
 	var param *string
-	if f.Field != "" {
-		param = &f.Field
+	if name := f.Parameter(); name != "" {
+		param = &name
 	}
 	b, _ := json.Marshal(map[string]any{"error": map[string]any{"message": f.Text, "type": kind, "param": param, "code": f.Code}}) //nolint:errchkjson // strings only
 	return b

@@ -39,6 +39,7 @@ type message struct {
 	hasRole          bool
 	content, calls   bool // there is a content that is not null; there are tool calls
 	nothing, answers bool // the content is null; there is a tool_call_id
+	refusal          bool // there is a refusal that is not null
 }
 
 // path names a member of the message. It is built for errors only.
@@ -81,8 +82,16 @@ func (m *message) member() bool {
 	case "tool_call_id":
 		m.answers = true
 		return m.s.Null() || m.weighed("tool_call_id")
-	case "name", "refusal":
-		return m.s.Null() || m.weighed(string(name))
+	case "name":
+		return m.s.Null() || m.weighed("name")
+	case "refusal":
+		if m.s.Null() {
+			return true
+		}
+		m.refusal = true
+		return m.weighed("refusal")
+	case "images": // what an engine drew in an earlier turn
+		return m.readImages()
 	case "audio":
 		if m.s.Null() { // SDKs send an assistant's message back as they got it
 			return true
@@ -141,8 +150,8 @@ func (m *message) complete() bool {
 		return m.refuse(m.path("role"), "missing_required_parameter", "is missing.")
 	case m.calls && m.role != "assistant":
 		return m.refuse(m.path("tool_calls"), "invalid_value", "is for messages of the assistant only.")
-	case m.nothing && !(m.role == "assistant" && m.calls) && m.role != "function":
-		return m.refuse(m.path("content"), "invalid_type", "can be null only in a message of the assistant that has tool calls.")
+	case m.nothing && !(m.role == "assistant" && (m.calls || m.refusal)) && m.role != "function":
+		return m.refuse(m.path("content"), "invalid_type", "can be null only in a message of the assistant that has tool calls or a refusal.")
 	case !m.content && !m.nothing && !m.calls:
 		return m.refuse(m.path("content"), "missing_required_parameter", "is missing.")
 	case m.role == "tool" && !m.answers:
@@ -194,6 +203,23 @@ func (m *message) readCalls() bool {
 		}
 		m.weight.whole += perMessage
 		ok = m.passed("tool_calls")
+	}
+	return m.done()
+}
+
+// readImages weighs images by the piece: their base64 is no text to a model.
+func (m *message) readImages() bool {
+	if m.s.Peek() != '[' {
+		return m.passed("images")
+	}
+	for ok := m.s.Enter(); ok; {
+		if ok = m.s.Element(); ok {
+			m.weight.whole += perImage
+			ok = m.s.Skip()
+		}
+	}
+	if m.s.Nul {
+		return m.refuse(m.path("images"), "invalid_value", `holds a null character (\u0000).`)
 	}
 	return m.done()
 }

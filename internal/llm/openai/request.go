@@ -26,7 +26,7 @@ const (
 	maxCap       = 10_000_000 // output tokens; ten times what any model can do today
 	maxN         = 8
 	maxMessages  = 10_000
-	maxTools     = 128
+	maxTools     = 1024 // OpenAI takes 128, others more: each says no itself
 	maxStops     = 4
 	maxFallbacks = 15
 	maxName      = 256 // bytes of a model's name

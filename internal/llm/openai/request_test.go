@@ -166,7 +166,7 @@ func TestPlain(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{with(``), with(`"stream":true,"stream_options":{"include_usage":true}`), with(`"stop":["a"],"max_cost":"1.5","models":["x"]`),
-		saying(`[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:x"}},{"type":"text","text":"\u0000"}]}]`), with(`"tools":[{"type":"function","function":{"name":"f"}}]`),
+		saying(history), saying(`[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:x"}},{"type":"text","text":"\u0000"}]}]`), with(`"tools":[{"type":"function","function":{"name":"f"}}]`),
 		with(`"response_format":{"type":"json_schema","json_schema":{"name":"x"}},"logit_bias":{"1":1},"modalities":["text"],"temperature":1.5`)} {
 		f.Add([]byte(seed))
 	}

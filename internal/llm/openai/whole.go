@@ -35,7 +35,7 @@ func (k *call) whole() (llm.Result, error) {
 		return result, k.replay(body)
 	}
 	result.Body = body
-	if !a.hasUsage {
+	if !result.Usage.Answered() {
 		result.Text = llm.Unescape(a.text)
 	}
 	return result, nil

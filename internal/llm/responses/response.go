@@ -229,20 +229,21 @@ func family(k fault.Kind) string {
 // renamed gives an error's parameter and sentence in the caller's words: what
 // engines and their rules name is the chat request made of its own.
 func renamed(f *fault.Error) (field, text string) {
-	own, _, nested := strings.Cut(f.Field, ".")
+	param := f.Parameter()
+	own, _, nested := strings.Cut(param, ".")
 	own, index, listed := strings.Cut(own, "[")
 	if nested || listed {
-		own, index = f.Field[:len(own)], f.Field[len(own):]
+		own, index = param[:len(own)], param[len(own):]
 	}
 	name := map[string]string{
 		"messages": "input", "max_tokens": "max_output_tokens", "max_completion_tokens": "max_output_tokens",
 		"reasoning_effort": "reasoning.effort", "verbosity": "text.verbosity", "response_format": "text.format",
 	}[own]
 	if name == "" {
-		return f.Field, f.Text
+		return param, f.Text
 	}
 	if name == "input" || name == "text.format" { // what lies within is counted otherwise
 		index = ""
 	}
-	return name + index, strings.ReplaceAll(f.Text, "'"+f.Field+"'", "'"+name+index+"'")
+	return name + index, strings.ReplaceAll(f.Text, "'"+param+"'", "'"+name+index+"'")
 }

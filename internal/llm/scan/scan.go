@@ -4,7 +4,6 @@
 package scan
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math/bits"
 
@@ -27,14 +26,15 @@ const (
 // The first thing that is wrong stops it: every later call says no, and Bad
 // tells what it was, at Pos.
 type Scanner struct {
-	Data  []byte // what is read
-	Pos   int    // where the next thing begins
-	left  int    // levels of nesting that may still be opened
-	first bool   // nothing of the innermost object or array has been read
-	Name  []byte // the member's name, unescaped
-	At    int    // where the member begins
-	Nul   bool   // a string held \u0000
-	Bad   string // what is wrong; empty while all is well
+	Data    []byte // what is read
+	Pos     int    // where the next thing begins
+	left    int    // levels of nesting that may still be opened
+	first   bool   // nothing of the innermost object or array has been read
+	Name    []byte // the member's name, unescaped
+	At      int    // where the member begins
+	escaped bool   // the last string has escapes
+	Nul     bool   // a string held \u0000
+	Bad     string // what is wrong; empty while all is well
 }
 
 // New returns a Scanner at the start of data that opens depth levels of nesting
@@ -95,7 +95,7 @@ func (s *Scanner) Member() bool {
 	raw, ok := s.key()
 	if ok {
 		s.Name = raw
-		if bytes.IndexByte(raw, '\\') >= 0 {
+		if s.escaped {
 			s.Name = llm.AppendUnescaped(nil, raw)
 		}
 	}
@@ -208,10 +208,15 @@ func (s *Scanner) Null() bool { return s.Peek() == 'n' && s.literal("null") }
 // body is the inside of strings.
 func (s *Scanner) Text() ([]byte, bool) {
 	d, start := s.Data, s.Pos+1
+	s.escaped = false
 	for i := start; ; {
 		for i+8 <= len(d) {
 			if m := special(binary.LittleEndian.Uint64(d[i:])); m != 0 {
 				i += bits.TrailingZeros64(m) >> 3
+				if d[i] == '"' {
+					s.Pos = i + 1
+					return d[start:i], s.Bad == ""
+				}
 				break
 			}
 			i += 8
@@ -228,6 +233,7 @@ func (s *Scanner) Text() ([]byte, bool) {
 			s.Pos = i + 1
 			return d[start:i], s.Bad == ""
 		case '\\':
+			s.escaped = true
 			n := s.escape(d[i:])
 			if n == 0 {
 				s.Pos = i

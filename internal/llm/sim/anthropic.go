@@ -81,8 +81,8 @@ func wrongMessages(req *Request, err error) string {
 	case req.Header.Get("Anthropic-Version") == "":
 		return "anthropic-version: header is required"
 	}
-	for _, m := range req.Messages {
-		if m.Role != "user" && m.Role != "assistant" {
+	for i, m := range req.Messages {
+		if m.Role != "user" && m.Role != "assistant" && (m.Role != "system" || i == 0) { // the first is a member of its own
 			return "messages: Unexpected role \"" + m.Role + "\"."
 		}
 	}

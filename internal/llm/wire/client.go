@@ -92,7 +92,9 @@ func (c *Client) Start(ctx context.Context, to *llm.Target, post Post) (*Call, e
 func (k *Call) Close() {
 	if k.events != nil {
 		k.events.from = nil
-		k.client.readers.Put(k.events)
+		if len(k.events.buf) <= maxReuse {
+			k.client.readers.Put(k.events)
+		}
 		k.events = nil
 	}
 	if k.resp != nil {

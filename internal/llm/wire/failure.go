@@ -27,7 +27,7 @@ type complaint struct {
 	kind    string // the type, or Google's status
 	param   string
 	message string
-	retry   time.Duration // Google's RetryInfo
+	retry   time.Duration // Google's RetryInfo, or how long a model still loads
 }
 
 // object is every member that some provider's error has.
@@ -42,6 +42,7 @@ type object struct {
 	Msg     json.RawMessage `json:"msg"` // FastAPI, within detail
 	Reason  json.RawMessage `json:"reason"`
 	Details json.RawMessage `json:"details"`
+	Loading json.RawMessage `json:"estimated_time"` // Hugging Face: seconds until the model is loaded
 }
 
 // complaintOf reads an error body: {"error":{...}}, {"error":"..."},
@@ -97,6 +98,9 @@ func (c *complaint) object(o *object, depth int) {
 		c.code = reason
 	}
 	c.details(o.Details, depth)
+	if seconds, err := strconv.ParseFloat(word(o.Loading), 64); err == nil && c.retry == 0 {
+		c.retry = bounded(seconds)
+	}
 	for _, s := range []string{word(o.Code), word(o.Status)} {
 		if n, err := strconv.Atoi(s); err == nil && n >= 400 && n < 600 {
 			c.status = n
@@ -183,7 +187,7 @@ func (c complaint) failure(status int, to *llm.Target) *llm.Failure {
 // servers say it in words only.
 func (c complaint) reason() string {
 	switch strings.ToLower(c.code) {
-	case "context_length_exceeded", "string_above_max_length":
+	case "context_length_exceeded", "string_above_max_length", "rate_limit_exceeded": // the last with 413: see class
 		return llm.TooLong
 	case "content_filter", "content_policy_violation", "moderation_blocked":
 		return llm.Unwanted
@@ -207,6 +211,9 @@ func (c complaint) reason() string {
 func (c complaint) class(status int) llm.Class {
 	if status < 400 && c.status != 0 {
 		status = c.status
+	}
+	if status == http.StatusRequestEntityTooLarge { // Groq's has the code of a rate limit, under which it will never be
+		return llm.BadRequest
 	}
 	if class, ok := c.named(status); ok {
 		return class

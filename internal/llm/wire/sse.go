@@ -10,11 +10,12 @@ import (
 
 const (
 	firstRead = 8 << 10
-	maxEvent  = 4 << 20 // bytes of one event; a chunk has some hundred
-	maxReuse  = 64 << 10
+	maxEvent  = 16 << 20 // bytes of one event; a chunk has some hundred, an image some million
+	maxReuse  = 64 << 10 // of a buffer that is kept when a large event is over
+	maxWhole  = 64 << 10 // of JSON that stands in no field: an error
 )
 
-var errLongEvent = errors.New("an event is larger than 4 MiB")
+var errLongEvent = errors.New("an event is larger than 16 MiB")
 
 // sse reads server-sent events as the WHATWG describes them, split anywhere. Of
 // an event it keeps the data and the type. Lines of data are
@@ -31,6 +32,7 @@ type sse struct {
 	begun  bool // the first line was read
 	closed bool // from is at its end
 
+	raw    bool      // the current event stands in no field
 	first  span      // the current event's first line of data
 	lines  int       // how many it has
 	joined [2][]byte // several of them, by turns: an event's data stays while the next is read
@@ -156,14 +158,40 @@ func (r *sse) field(line span) bool {
 			line.from++
 		}
 		return r.add(line)
-	case len(text) > 0 && text[0] == '{': // no field has such a name: an error written into the stream
-		return r.add(line)
+	case len(text) > 0 && text[0] == '{', bytes.HasPrefix(text, []byte("[{")), r.raw && goesOn(text):
+		return r.bare(line)
 	case string(text) == "data":
 		return r.add(span{line.to, line.to})
 	case bytes.HasPrefix(text, []byte("event:")):
 		r.kind = eventType(bytes.TrimSpace(text[len("event:"):]))
 	}
 	return false
+}
+
+// bare takes a line of JSON that stands in no field, as no field has such a
+// name: an error that was written into the stream, perhaps over several lines. It
+// is an event as soon as it is whole.
+func (r *sse) bare(line span) bool {
+	if r.add(line) {
+		r.raw = true
+		return true
+	}
+	r.raw = r.raw || r.lines == 1
+	if !r.raw {
+		return false
+	}
+	said := r.buf[line.from:line.to]
+	if r.lines > 1 {
+		said = r.joined[r.turn]
+	}
+	last := r.buf[line.to-1]
+	return (last == '}' || last == ']') && len(said) <= maxWhole && scan.Valid(said, scan.UpstreamDepth) && r.dispatch()
+}
+
+// goesOn tells whether a line may be a further one of JSON.
+func goesOn(text []byte) bool {
+	text = bytes.TrimLeft(text, " \t")
+	return len(text) > 0 && bytes.IndexByte([]byte(`"{}[],`), text[0]) >= 0
 }
 
 // add takes a line of data into the current event.
@@ -181,6 +209,9 @@ func (r *sse) add(line span) bool {
 			return true
 		}
 		r.turn = 1 - r.turn
+		if cap(r.joined[r.turn]) > maxReuse {
+			r.joined[r.turn] = nil
+		}
 		r.joined[r.turn] = append(r.joined[r.turn][:0], first...)
 	}
 	r.lines++
@@ -199,7 +230,7 @@ func (r *sse) dispatch() bool {
 	if some {
 		r.name = r.kind
 	}
-	r.lines, r.kind = 0, ""
+	r.lines, r.kind, r.raw = 0, "", false
 	return some
 }
 
@@ -232,11 +263,15 @@ func (r *sse) fill() error {
 	return io.ErrNoProgress
 }
 
-// move brings the bytes from keep on to the front, in a larger buffer if they fill it.
+// move brings the bytes from keep on to the front, in a larger buffer if they fill
+// it, and in a small one when a large event is over.
 func (r *sse) move(keep int) {
 	to := r.buf
-	if r.end-keep > len(r.buf)/2 {
+	switch rest := r.end - keep; {
+	case rest > len(r.buf)/2:
 		to = make([]byte, 2*len(r.buf))
+	case len(r.buf) > maxReuse && rest <= firstRead:
+		to = make([]byte, 2*firstRead)
 	}
 	copy(to, r.buf[keep:r.end])
 	r.buf = to

@@ -74,6 +74,11 @@ func TestSSE(t *testing.T) {
 		{"data: {\"a\":1}\ndata: {\"b\":2}\ndata: [DONE]\n", []string{`{"a":1}`, `{"b":2}`, "[DONE]"}},
 		{"data: {\"a\":1}\ndata: {\"b\":2}", []string{`{"a":1}`, `{"b":2}`}},
 		{"data: a\n\n{\"error\":{\"message\":\"x\"}}\n", []string{"a", `{"error":{"message":"x"}}`}},
+		{"data: a\n\n{\n  \"error\": {\n    \"code\": 503,\n    \"status\": \"UNAVAILABLE\"\n  }\n}\n", []string{"a", `{   "error": {     "code": 503,     "status": "UNAVAILABLE"   } }`}},
+		{"data: a\r\n\r\n[{\r\n  \"error\": {\"code\": 500}\r\n}\r\n]\r\n", []string{"a", `[{   "error": {"code": 500} } ]`}},
+		{"{\"error\":1}\ndata: {\"a\":1}\n\n{\"error\":2}\nid: 5\n\n", []string{`{"error":1}`, `{"a":1}`, `{"error":2}`}},
+		{"data: {\"a\":1}\n{\"error\":{\n: comment\n\"code\":5}\n}\ndata: b\n\n", []string{`{"a":1}`, `{"error":{ "code":5} }`, "b"}},
+		{"data: {\n\"a\n}\n\n{\"cut\": \n", []string{"{", `{"cut": `}},
 		{"data: é日本😀\n\n", []string{"é日本😀"}},
 		{"data: " + strings.Repeat("long", 20_000) + "\n\ndata: x\n\n", []string{strings.Repeat("long", 20_000), "x"}},
 		{"", nil},
@@ -115,6 +120,22 @@ func TestSSEBounds(t *testing.T) {
 	almost := "data: " + strings.Repeat("x", maxEvent-100) + "\n\n"
 	if all, err := events(strings.NewReader(almost)); err != nil || len(all) != 1 {
 		t.Errorf("just short enough: %d, %v", len(all), err)
+	}
+}
+
+// A large event's memory is given back when it is over: a stream may go on for minutes.
+func TestSSEGivesMemoryBack(t *testing.T) {
+	image := strings.Repeat("x", 5<<20)
+	r := &sse{}
+	r.reset(&pieces{[]byte("data: a\n\ndata: " + image), []byte("\n\n"), []byte("data: b\n\ndata: c\n"), []byte("data: d\n\n")})
+	for i, want := range []string{"a", image, "b", "c d"} {
+		data, err := r.next()
+		if err != nil || string(data) != want {
+			t.Fatalf("event %d: %.40q, %v", i, data, err)
+		}
+		if i > 1 && len(r.buf) > maxReuse {
+			t.Errorf("event %d: a buffer of %d bytes", i, len(r.buf))
+		}
 	}
 }
 

@@ -70,6 +70,7 @@ export function RuleFields({ form, error, onChange }: { form: RulesForm; error?:
         <option value="budget">Budget: a number of tokens</option>
         <option value="effort">Effort: a word of its own</option>
         <option value="level">Level: a word of its own</option>
+        <option value="content">The word itself, and earlier reasoning comes back</option>
       </SelectField>
       <label className="flex items-start gap-2 text-sm touch:min-h-11">
         <input
