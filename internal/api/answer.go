@@ -126,12 +126,16 @@ func errTooLarge(limit int64) error {
 	return fault.New(fault.TooLarge, "request_too_large", "The request is larger than %d MB.", limit>>20)
 }
 
+// bodyAtOnce is the most memory, in bytes, that the length of a body gets before the
+// body itself is there: anybody can promise a long one and send nothing.
+const bodyAtOnce = 256 << 10
+
 // readBody reads a request's whole body within a bound.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength > limit {
 		return nil, errTooLarge(limit)
 	}
-	b := bytes.NewBuffer(make([]byte, 0, max(512, r.ContentLength+1)))
+	b := bytes.NewBuffer(make([]byte, 0, min(max(512, r.ContentLength+1), bodyAtOnce)))
 	_, err := b.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {

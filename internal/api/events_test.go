@@ -2,7 +2,10 @@ package api
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"os"
+	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,5 +77,23 @@ func TestTrap24BrokenBeforeItWasFlushed(t *testing.T) {
 	}
 	if !e.begun() {
 		t.Error("what waits to be sent would be dropped")
+	}
+}
+
+// TestTrap45LengthIsAPromise: a body that is announced and does not come costs no
+// memory; one that comes is read whole.
+func TestTrap45LengthIsAPromise(t *testing.T) {
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("x"))
+	r.ContentLength = maxChatBody
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, _ = readBody(httptest.NewRecorder(), r, maxChatBody)
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 2*bodyAtOnce {
+		t.Errorf("%d KB for a body of one byte", took>>10)
+	}
+	r = httptest.NewRequest(http.MethodPost, "/", strings.NewReader(strings.Repeat("x", maxChatBody)))
+	if body, err := readBody(httptest.NewRecorder(), r, maxChatBody); err != nil || len(body) != maxChatBody {
+		t.Errorf("%d bytes, %v", len(body), err)
 	}
 }

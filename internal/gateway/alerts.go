@@ -39,9 +39,10 @@ const retiringSoon = 30 * 24 * time.Hour
 // retiring lists the models in use that their provider takes away.
 func (e *Engine) retiring(now time.Time) []fleet.Alert {
 	list := []fleet.Alert{}
-	for _, m := range e.catalog.Snapshot().Document().Models {
+	snap := e.catalog.Snapshot()
+	for _, m := range snap.Document().Models {
 		day, err := time.Parse(time.DateOnly, m.RetiresOn)
-		if err != nil || m.State == catalog.Disabled || day.Sub(now) > retiringSoon {
+		if err != nil || snap.NeedsKey(m.Provider) || m.State == catalog.Disabled || day.Sub(now) > retiringSoon {
 			continue
 		}
 		list = append(list, fleet.Alert{ID: m.Provider + "/" + m.ID + "/retiring", Severity: "warning", Code: "model_retiring", Provider: m.Provider, Model: m.ID,
