@@ -16,7 +16,7 @@ func chaosCatalog(upstream string) string {
 	var y strings.Builder
 	y.WriteString("providers:\n")
 	for _, m := range chaosNames {
-		fmt.Fprintf(&y, "  - {id: p-%s, name: %s, protocol: openai, base_url: %q, api_keys: [sk-test], allow_private_address: true, max_concurrency: 400, timeouts: {connect: 5s, first_token: 4s, idle: 4s}}\n", m, m, upstream+"/v1")
+		fmt.Fprintf(&y, "  - {id: p-%s, name: %s, protocol: openai, base_url: %q, api_keys: [sk-test], allow_private_address: true, max_concurrency: 400, timeouts: {connect: 5s, first_token: 6s, idle: 6s}}\n", m, m, upstream+"/v1")
 	}
 	y.WriteString("models:\n")
 	for i, m := range chaosNames {
@@ -28,18 +28,20 @@ func chaosCatalog(upstream string) string {
 
 var chaosNames = [3]string{"red", "green", "blue"}
 
-// TestChaos: an upstream that fails in every way, half of the time, and five
+// TestChaos: an upstream that fails in every way, 45 times of a hundred, and five
 // hundred answers at once. People get whole answers, nothing twice, and pay what the
 // upstream itself says it gave.
 //
 // At 5% each the upstream breaks eight calls of twenty: a whole answer takes 1/0.6 = 1.67
-// calls, whoever makes them. At 1% each, which is a bad day, 1.2 calls are enough.
+// calls, whoever makes them. At 1% each, which is a bad day, 1.2 calls are enough. What
+// is not whole had begun to be delivered before anything had failed, or met eight
+// troubles in a row.
 func TestChaos(t *testing.T) {
 	for _, tt := range []struct {
 		rate  float64
 		whole float64 // of the answers
 		calls float64 // per answer
-	}{{0.05, 0.995, 1.9}, {0.01, 0.995, 1.2}} {
+	}{{0.05, 0.995, 1.75}, {0.01, 0.995, 1.2}} {
 		t.Run(fmt.Sprintf("%g%% of each", 100*tt.rate), func(t *testing.T) {
 			text := strings.TrimSpace(strings.Repeat("The quick brown fox jumps over the lazy dog. ", 5))
 			chaos := &sim.Chaos{Seed: 11, Rate: tt.rate, Good: sim.Script{Text: text, PieceDelay: 1e6}}

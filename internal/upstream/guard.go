@@ -11,6 +11,9 @@ const (
 	heldBytes  = 256 << 10
 	// heldFor is how long the content of a suspect model is held back at most.
 	heldFor = 3 * time.Second
+	// heldUnknown is the same for a model of which little is known yet, while others
+	// have asked it too: answers that begin together learn from each other.
+	heldUnknown = 250 * time.Millisecond
 	// heldKept is the largest buffer that is kept for other calls.
 	heldKept = 64 << 10
 )
@@ -98,23 +101,33 @@ func (g *guard) due(r *run, e *llm.Event) bool {
 	if g.held != nil && (len(g.events) >= heldEvents || len(g.bytes)+len(e.Data) > heldBytes) {
 		return true
 	}
+	if e.Output == 0 && g.content.IsZero() {
+		return false
+	}
+	now := r.pool.now()
+	if g.content.IsZero() {
+		g.content = now
+	}
+	most := heldFor
 	if !g.suspect {
-		if e.Output == 0 || !r.suspect() { // answers that began together learn from each other
-			return e.Output > 0
-		}
-		g.suspect = true
+		g.suspect, most = r.doubt(now)
 	}
-	if e.Output > 0 && g.content.IsZero() {
-		g.content = r.pool.now()
-	}
-	return !g.content.IsZero() && r.pool.now().Sub(g.content) >= heldFor
+	return now.Sub(g.content) >= most
 }
 
-// suspect says whether the model that answers failed since the attempt began.
-func (r *run) suspect() bool {
+// doubt says whether the model that answers became a suspect since the attempt began,
+// and how long its content is held back.
+func (r *run) doubt(now time.Time) (suspect bool, most time.Duration) {
+	model := r.call.Routes[r.out.Served].Model
 	r.at.mu.Lock()
 	defer r.at.mu.Unlock()
-	return r.at.suspect(r.pool.now(), r.call.Routes[r.out.Served].Model)
+	if r.at.suspect(now, model) {
+		return true, heldFor
+	}
+	if good, bad := r.at.results(model).sum(now, suspectSpan); good+bad < breakerCalls && r.lane.breaker.pending > 0 {
+		return false, heldUnknown
+	}
+	return false, 0
 }
 
 // flush delivers what is held. From here on nothing can be tried again.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -147,6 +148,71 @@ func TestSuspectMeanwhile(t *testing.T) {
 			t.Errorf("%+v, delivered %q", out, *got)
 		}
 	})
+}
+
+// So do those of a model of which nothing is known yet: the first words wait a moment
+// while others have not shown what they are.
+func TestCrowdAtUnknownModel(t *testing.T) {
+	breaks := emitsAfter(text("half"), 100*time.Millisecond, class(llm.Broken))
+	run := func(p *upstream.Pool, others play) (upstream.Outcome, string, time.Duration) {
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if others != nil {
+			wg.Go(func() { p.Stream(ctx, call("u", &heard{}, route("m", "p", &engine{play: others}))) })
+			time.Sleep(time.Millisecond)
+		}
+		c := call("u", &heard{}, route("m", "p", &engine{play: turns(breaks, says("well"))}))
+		got, start, first := "", time.Now(), time.Duration(0)
+		c.Emit = func(e *llm.Event) error {
+			if got == "" {
+				first = time.Since(start)
+			}
+			got += string(e.Content)
+			return nil
+		}
+		return p.Stream(ctx, c), got, first
+	}
+	for _, tt := range []struct {
+		name   string
+		known  int
+		others play
+		want   string
+		first  time.Duration
+	}{
+		{"another one fails meanwhile", 0, takes(50*time.Millisecond, class(llm.Broken)), "well", 200 * time.Millisecond},
+		{"another one says nothing", 0, takes(time.Hour, says("late")), "well", 200 * time.Millisecond},
+		{"another one answers", 0, takes(0, after(takes(time.Hour, says("end")), "beginning")), "half", 0},
+		{"alone", 0, nil, "half", 0},
+		{"known to answer", 20, takes(time.Hour, says("late")), "half", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := pool()
+				load(t, p, tt.known)
+				if out, got, first := run(p, tt.others); got != tt.want || first.Round(time.Millisecond) != tt.first {
+					t.Errorf("%+v, delivered %q after %v", out, got, first)
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) { // a quarter of a second at most
+		breaks = emitsAfter(text("half"), 250*time.Millisecond, emits(nil, text("more"), last()))
+		if out, got, first := run(pool(), takes(time.Hour, says("late"))); out.Err != nil || got != "halfmore" || first != 250*time.Millisecond {
+			t.Errorf("%+v, delivered %q after %v", out, got, first)
+		}
+	})
+}
+
+// emitsAfter emits e, and after a while goes on with p.
+func emitsAfter(e llm.Event, d time.Duration, p play) play {
+	return func(ctx context.Context, n int, to llm.Target, emit func(*llm.Event) error) (llm.Result, error) {
+		if err := emit(&e); err != nil {
+			return llm.Result{}, err
+		}
+		return takes(d, p)(ctx, n, to, emit)
+	}
 }
 
 // Holding back ends after three seconds, 64 events or 256 KiB, whichever comes
