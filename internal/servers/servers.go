@@ -14,7 +14,9 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -136,8 +138,25 @@ func (s *server) Kill() {
 	if s.cmd == nil {
 		return
 	}
+	children := childrenOf(s.cmd.Process.Pid)
 	s.group(syscall.SIGKILL)
 	<-s.done
+	for _, pid := range children { // those of Postgres have process groups of their own, and keep its memory
+		_ = syscall.Kill(pid, syscall.SIGKILL) // it may be gone
+	}
+	for end := time.Now().Add(stopWithin); slices.ContainsFunc(children, lives) && time.Now().Before(end); {
+		time.Sleep(lookEvery)
+	}
+}
+
+// lives tells whether a process has not ended, as far as /proc knows.
+func lives(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, state, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
 }
 
 // Pause stops it and its children without closing anything: connections stay
