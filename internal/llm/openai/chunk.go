@@ -1,6 +1,8 @@
 package openai
 
 import (
+	"bytes"
+
 	"onemind/internal/llm"
 	"onemind/internal/llm/scan"
 )
@@ -200,6 +202,18 @@ func text(s *scan.Scanner, to *[]byte) bool {
 	return ok
 }
 
+// another reads a further piece of a text. One piece is the rule, and needs no copy.
+func another(s *scan.Scanner, to *[]byte) bool {
+	var piece []byte
+	ok := text(s, &piece)
+	if len(*to) == 0 {
+		*to = piece
+	} else if len(piece) > 0 {
+		*to = append(bytes.Clone(*to), piece...)
+	}
+	return ok
+}
+
 // parts reads a content that is a list, as Mistral's reasoning models send it:
 // [{"type":"thinking","thinking":[{"type":"text","text":"..."}]},{"type":"text","text":"..."}].
 func parts(s *scan.Scanner, content, reasoning *[]byte) bool {
@@ -217,11 +231,11 @@ func parts(s *scan.Scanner, content, reasoning *[]byte) bool {
 			}
 			switch {
 			case string(s.Name) == "text":
-				ok = text(s, content)
+				ok = another(s, content)
 			case string(s.Name) == "thinking" && s.Peek() == '[':
 				ok = parts(s, reasoning, reasoning)
 			case string(s.Name) == "thinking":
-				ok = text(s, reasoning)
+				ok = another(s, reasoning)
 			default:
 				ok = s.Skip()
 			}

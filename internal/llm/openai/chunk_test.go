@@ -26,6 +26,7 @@ func TestChunk(t *testing.T) {
 		{"refusal", `{"choices":[{"delta":{"refusal":"No"}}]}`, "", "", 2, 1, "", false},
 		{"two choices", `{"choices":[{"index":0,"delta":{"content":"a"}},{"index":1,"delta":{"content":"bcd"}}]}`, "a", "", 4, 2, "", false},
 		{"finish", `{"choices":[{"delta":{},"finish_reason":"length"}]}`, "", "", 0, 1, "length", false},
+		{"many parts of Mistral", `{"choices":[{"delta":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"H"},{"type":"text","text":"m"}]},{"type":"text","text":"Y"},{"type":"reference","reference_ids":[1]},{"type":"text","text":"es"}]}}]}`, "Yes", "Hm", 5, 1, "", false},
 		{"finish of Mistral", `{"choices":[{"delta":{},"finish_reason":"model_length"}]}`, "", "", 0, 1, "length", false},
 		{"empty finish", `{"choices":[{"delta":{"content":"x"},"finish_reason":""}]}`, "x", "", 1, 1, "", false},
 		{"usage", `{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":7,"total_tokens":12}}`, "", "", 0, 0, "", true},
