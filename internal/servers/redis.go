@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os/exec"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -79,5 +81,27 @@ func NewRedisCluster(ctx context.Context, dir string) ([]*Redis, error) {
 	if err := run(ctx, dir, cli, append([]string{"--cluster", "create", "--cluster-yes"}, addrs...)...); err != nil {
 		return stop(err)
 	}
+	for _, n := range nodes { // redis-cli is done before every node has heard of it
+		if err := n.joined(ctx, cli); err != nil {
+			return stop(err)
+		}
+	}
 	return nodes, nil
+}
+
+// joined waits until a node of a cluster takes requests for every slot.
+func (r *Redis) joined(ctx context.Context, cli string) error {
+	ctx, cancel := context.WithTimeout(ctx, startWithin)
+	defer cancel()
+	for {
+		out, err := exec.CommandContext(ctx, cli, "-p", strconv.Itoa(r.port), "cluster", "info").Output() //nolint:gosec // Debian's own client
+		if err == nil && strings.Contains(string(out), "cluster_state:ok") {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the cluster does not come up at port %d: %w\n%s", r.port, errors.Join(ctx.Err(), err), out)
+		case <-time.After(lookEvery):
+		}
+	}
 }
