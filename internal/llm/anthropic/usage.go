@@ -16,9 +16,6 @@ type tally struct {
 	some                 bool // a usage that is not all zeros was read
 }
 
-// maxTokenCount bounds what a provider can claim, so that sums cannot overflow.
-const maxTokenCount = 1 << 40
-
 // readTally reads one usage object; anything else is passed.
 func readTally(s *scan.Scanner, t *tally) bool {
 	if s.Peek() != '{' {
@@ -73,12 +70,7 @@ func count(s *scan.Scanner, to *int64) bool {
 	if !ok {
 		return false
 	}
-	n, err := strconv.ParseInt(string(raw), 10, 64)
-	if err != nil { // 12.0, 1e3, or beyond what fits
-		f, _ := strconv.ParseFloat(string(raw), 64)
-		n = int64(min(max(f, 0), maxTokenCount))
-	}
-	*to = min(max(n, 0), maxTokenCount)
+	*to = scan.Count(raw)
 	return true
 }
 

@@ -12,9 +12,6 @@ type reported struct {
 	prompt, cached, tools, candidates, thoughts, total int64
 }
 
-// maxTokenCount bounds what a provider can claim, so that sums cannot overflow.
-const maxTokenCount = 1 << 40
-
 // readUsage reads a usageMetadata. It reports false for what is no object and
 // for one that is all zeros: that is no report, and not a free answer.
 func readUsage(s *scan.Scanner) (llm.Usage, bool) {
@@ -72,12 +69,7 @@ func count(s *scan.Scanner, to *int64) bool {
 		*to = n
 		return true
 	}
-	n, err := strconv.ParseInt(string(raw), 10, 64)
-	if err != nil {
-		f, _ := strconv.ParseFloat(string(raw), 64)
-		n = int64(min(max(f, 0), maxTokenCount))
-	}
-	*to = min(max(n, 0), maxTokenCount)
+	*to = scan.Count(raw)
 	return true
 }
 

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"onemind/internal/llm"
+	"onemind/internal/llm/scan"
 )
 
 func TestChunk(t *testing.T) {
@@ -74,7 +75,7 @@ func TestUsage(t *testing.T) {
 		{"no completion", `{"prompt_tokens":10}`, llm.Usage{Input: 10}},
 		{"floats", `{"prompt_tokens":10.0,"completion_tokens":1e1}`, llm.Usage{Input: 10, Output: 10}},
 		{"negative", `{"prompt_tokens":-10,"completion_tokens":5}`, llm.Usage{Output: 5}},
-		{"absurd", `{"prompt_tokens":1e300,"completion_tokens":99999999999999999999}`, llm.Usage{Input: maxTokenCount, Output: maxTokenCount}},
+		{"absurd", `{"prompt_tokens":1e300,"completion_tokens":99999999999999999999}`, llm.Usage{Input: scan.MaxCount, Output: scan.MaxCount}},
 		{"strings are no numbers", `{"prompt_tokens":"10","completion_tokens":5}`, llm.Usage{Output: 5}},
 	} {
 		var a answer

@@ -279,7 +279,7 @@ func (a *operated) details(s *scan.Scanner) bool {
 // providers write it as a string.
 func decimal(s *scan.Scanner, to *float64) bool {
 	raw := bytes.Trim(s.Value(), `"`)
-	if f, err := strconv.ParseFloat(string(raw), 64); err == nil && f > *to && f < maxTokenCount {
+	if f, err := strconv.ParseFloat(string(raw), 64); err == nil && f > *to && f < scan.MaxCount {
 		*to = f
 	}
 	return s.Bad == ""

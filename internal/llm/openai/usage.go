@@ -1,8 +1,6 @@
 package openai
 
 import (
-	"strconv"
-
 	"onemind/internal/llm"
 	"onemind/internal/llm/scan"
 )
@@ -11,9 +9,6 @@ import (
 type reported struct {
 	prompt, completion, total, cached, written, reasoning int64
 }
-
-// maxTokenCount bounds what a provider can claim, so that sums cannot overflow.
-const maxTokenCount = 1 << 40
 
 // readUsage reads a usage object. It reports false for null, for what is no
 // object, and for one that is all zeros, which some providers send with every
@@ -84,12 +79,7 @@ func count(s *scan.Scanner, to *int64) bool {
 	if !ok {
 		return false
 	}
-	n, err := strconv.ParseInt(string(raw), 10, 64)
-	if err != nil { // 12.0, 1e3, or beyond what fits
-		f, _ := strconv.ParseFloat(string(raw), 64)
-		n = int64(min(max(f, 0), maxTokenCount))
-	}
-	*to = max(*to, min(n, maxTokenCount))
+	*to = max(*to, scan.Count(raw))
 	return true
 }
 

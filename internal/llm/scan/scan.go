@@ -6,6 +6,7 @@ package scan
 import (
 	"encoding/binary"
 	"math/bits"
+	"strconv"
 
 	"onemind/internal/llm"
 )
@@ -336,4 +337,19 @@ func Find(object []byte, name string) []byte {
 		ok = s.Skip()
 	}
 	return nil
+}
+
+// MaxCount bounds the numbers of tokens that providers claim, so that sums cannot
+// overflow.
+const MaxCount = 1 << 40
+
+// Count gives the number of tokens that raw is, from 0 to MaxCount: also one that is
+// written as 12.0 or 1e3, or is beyond what fits.
+func Count(raw []byte) int64 {
+	n, err := strconv.ParseInt(string(raw), 10, 64)
+	if err != nil {
+		f, _ := strconv.ParseFloat(string(raw), 64)
+		n = int64(min(max(f, 0), MaxCount))
+	}
+	return min(max(n, 0), MaxCount)
 }

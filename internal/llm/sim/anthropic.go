@@ -24,27 +24,12 @@ func (s *Server) messages(w http.ResponseWriter, r *http.Request) {
 	err = json.Unmarshal(body, &req)
 	_ = json.Unmarshal(body, &more)
 	req.Body, req.Stop, req.N = body, more.Stops, 1
-	s.mu.Lock()
-	s.last = req
-	s.mu.Unlock()
-	s.note(func(c *Counts) { c.Calls++; c.Open++ })
-	defer func() {
-		gone := r.Context().Err() != nil
-		s.note(func(c *Counts) {
-			c.Open--
-			if gone {
-				c.Cancelled++
-			}
-		})
-	}()
+	defer s.begin(r, req)()
 	if wrong := wrongMessages(&req, err); wrong != "" {
 		messagesProblem(w, http.StatusBadRequest, "invalid_request_error", wrong)
 		return
 	}
-	script, ok := s.options.Scripts[req.Model]
-	if !ok && s.options.Choose != nil {
-		script = s.options.Choose(&req)
-	}
+	script := s.script(&req)
 	if script.Error == "" {
 		script.Error = `{"type":"overloaded_error","message":"The script says so."}`
 	}
@@ -287,24 +272,5 @@ func (p *messagesPlay) whole() {
 	}
 	data, _ := json.Marshal(body)
 	p.w.Header().Set("Content-Type", p.kind("application/json"))
-	switch {
-	case p.Break == Reset:
-		p.cut(true)
-	case p.Break == Cut && p.After < len(data): // After counts bytes here
-		_, _ = p.w.Write(data[:p.After])
-		p.flush()
-		p.cut(false)
-	case p.Break == Stall:
-		_, _ = p.w.Write(data[:1])
-		p.flush()
-		<-p.r.Context().Done()
-	case p.Break == Fails:
-		_, _ = p.w.Write(p.failure())
-	case p.Break == Garbage || p.Break == Noise:
-		_, _ = p.w.Write([]byte(garbage))
-	default:
-		if _, err := p.w.Write(data); err == nil && p.Usage != Never {
-			p.tell(p.output)
-		}
-	}
+	p.body(data, p.failure, p.output)
 }

@@ -50,27 +50,12 @@ func (s *Server) gemini(w http.ResponseWriter, r *http.Request) {
 	req := in.request(body)
 	req.Model, req.Stream, _ = geminiModel(r.URL.Path)
 	req.Header = r.Header
-	s.mu.Lock()
-	s.last = req
-	s.mu.Unlock()
-	s.note(func(c *Counts) { c.Calls++; c.Open++ })
-	defer func() {
-		gone := r.Context().Err() != nil
-		s.note(func(c *Counts) {
-			c.Open--
-			if gone {
-				c.Cancelled++
-			}
-		})
-	}()
+	defer s.begin(r, req)()
 	if err != nil || len(in.Contents) == 0 {
 		geminiProblem(w, http.StatusBadRequest, "INVALID_ARGUMENT", "* GenerateContentRequest.contents: contents is not specified")
 		return
 	}
-	script, ok := s.options.Scripts[req.Model]
-	if !ok && s.options.Choose != nil {
-		script = s.options.Choose(&req)
-	}
+	script := s.script(&req)
 	if script.Error == "" {
 		script.Error = `{"code":503,"message":"The script says so.","status":"UNAVAILABLE"}`
 	}
@@ -274,24 +259,5 @@ func (p *geminiPlay) whole() {
 	output := p.output * max(p.req.N, 1)
 	data := p.response(parts, finish, output, false)
 	p.w.Header().Set("Content-Type", p.kind("application/json"))
-	switch {
-	case p.Break == Reset:
-		p.cut(true)
-	case p.Break == Cut && p.After < len(data): // After counts bytes here
-		_, _ = p.w.Write(data[:p.After])
-		p.flush()
-		p.cut(false)
-	case p.Break == Stall:
-		_, _ = p.w.Write(data[:1])
-		p.flush()
-		<-p.r.Context().Done()
-	case p.Break == Fails:
-		_, _ = p.w.Write(p.failure())
-	case p.Break == Garbage || p.Break == Noise:
-		_, _ = p.w.Write([]byte(garbage))
-	default:
-		if _, err := p.w.Write(data); err == nil && p.Usage != Never {
-			p.tell(output)
-		}
-	}
+	p.body(data, p.failure, output)
 }

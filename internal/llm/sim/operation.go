@@ -52,27 +52,12 @@ func (s *Server) operate(w http.ResponseWriter, r *http.Request, how func(*play,
 	}
 	in := readOperation(r.Header.Get("Content-Type"), body)
 	req := Request{Model: in.Model, N: in.N, Body: body, Header: r.Header}
-	s.mu.Lock()
-	s.last = req
-	s.mu.Unlock()
-	s.note(func(c *Counts) { c.Calls++; c.Open++ })
-	defer func() {
-		gone := r.Context().Err() != nil
-		s.note(func(c *Counts) {
-			c.Open--
-			if gone {
-				c.Cancelled++
-			}
-		})
-	}()
+	defer s.begin(r, req)()
 	if in.bad != "" || in.Model == "" {
 		problem(w, http.StatusBadRequest, "invalid_request_error", "invalid_request", "The request cannot be read: "+in.bad)
 		return
 	}
-	script, ok := s.options.Scripts[req.Model]
-	if !ok && s.options.Choose != nil {
-		script = s.options.Choose(&req)
-	}
+	script := s.script(&req)
 	p := newPlay(s, w, r, &req, script)
 	if s.options.Sleep(r.Context(), script.FirstDelay) != nil {
 		return

@@ -190,6 +190,12 @@ func (p *play) whole() {
 	}
 	p.w.Header().Set("Content-Type", p.kind("application/json"))
 	data, _ := json.Marshal(body)
+	p.body(data, p.failure, p.output*max(p.req.N, 1))
+}
+
+// body writes a whole answer, or does what the script says goes wrong with it. failure
+// is what the dialect says then, output the tokens that the answer reports.
+func (p *play) body(data []byte, failure func() []byte, output int) {
 	switch {
 	case p.Break == Reset:
 		p.cut(true)
@@ -202,12 +208,12 @@ func (p *play) whole() {
 		p.flush()
 		<-p.r.Context().Done()
 	case p.Break == Fails:
-		_, _ = p.w.Write(p.failure())
+		_, _ = p.w.Write(failure())
 	case p.Break == Garbage || p.Break == Noise:
 		_, _ = p.w.Write([]byte(garbage))
 	default:
 		if _, err := p.w.Write(data); err == nil && p.Usage != Never {
-			p.tell(p.output * max(p.req.N, 1))
+			p.tell(output)
 		}
 	}
 }

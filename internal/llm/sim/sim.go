@@ -182,6 +182,32 @@ func problem(w http.ResponseWriter, status int, kind, code, message string) {
 	answer(w, status, map[string]any{"error": map[string]any{"message": message, "type": kind, "param": nil, "code": code}})
 }
 
+// begin counts a call; what it gives has to be called at its end.
+func (s *Server) begin(r *http.Request, req Request) (end func()) {
+	s.mu.Lock()
+	s.last = req
+	s.mu.Unlock()
+	s.note(func(c *Counts) { c.Calls++; c.Open++ })
+	return func() {
+		gone := r.Context().Err() != nil
+		s.note(func(c *Counts) {
+			c.Open--
+			if gone {
+				c.Cancelled++
+			}
+		})
+	}
+}
+
+// script finds how a request is answered.
+func (s *Server) script(req *Request) Script {
+	script, ok := s.options.Scripts[req.Model]
+	if !ok && s.options.Choose != nil {
+		script = s.options.Choose(req)
+	}
+	return script
+}
+
 // complete answers one chat request.
 func (s *Server) complete(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
@@ -190,27 +216,12 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request) {
 	}
 	req := Request{Body: body, Header: r.Header}
 	err = json.Unmarshal(body, &req)
-	s.mu.Lock()
-	s.last = req
-	s.mu.Unlock()
-	s.note(func(c *Counts) { c.Calls++; c.Open++ })
-	defer func() {
-		gone := r.Context().Err() != nil
-		s.note(func(c *Counts) {
-			c.Open--
-			if gone {
-				c.Cancelled++
-			}
-		})
-	}()
+	defer s.begin(r, req)()
 	if err != nil || len(req.Messages) == 0 {
 		problem(w, http.StatusBadRequest, "invalid_request_error", "invalid_request", "The request is no chat request.")
 		return
 	}
-	script, ok := s.options.Scripts[req.Model]
-	if !ok && s.options.Choose != nil {
-		script = s.options.Choose(&req)
-	}
+	script := s.script(&req)
 	p := newPlay(s, w, r, &req, script)
 	if s.options.Sleep(r.Context(), script.FirstDelay) != nil {
 		return
