@@ -36,6 +36,7 @@ type bench struct {
 	upstream *sim.Server
 	db       *sqlite.DB
 	registry llm.Registry
+	calls    *wire.Client
 }
 
 // models of the test catalog: the price of "dear" is ten times that of "plain".
@@ -92,7 +93,7 @@ func benchOf(t *testing.T, script func(*sim.Request) sim.Script, written func(up
 	registry := llm.Registry{"openai": openai.New(calls), "anthropic": anthropic.New(calls), "gemini": gemini.New(calls)}
 	engine := gateway.New(c, memory.NewLimiter(), ledger, registry,
 		gateway.Options{Owner: "boot", Counter: count.New(), Replies: memory.NewReplies(memory.RepliesSize)})
-	return &bench{engine, ledger, upstream, db, registry}
+	return &bench{engine, ledger, upstream, db, registry, calls}
 }
 
 func (b *bench) grant(t *testing.T, user string, amount money.Amount) {
