@@ -2,6 +2,7 @@ package openai
 
 import (
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"onemind/internal/fault"
@@ -23,10 +24,13 @@ const (
 const (
 	perInput = 2 // what tokenizers of embedding models put around each text
 
-	// Tokens of one image of gpt-image-1 by quality, of its largest size.
-	imageLow    = 408
-	imageMedium = 1584
-	imageHigh   = 6240
+	// Tokens of one image of imagePixels by quality. gpt-image-1 takes 408, 1,584 and
+	// 6,240 for it, gpt-image-2.6-flare about 300, 2,700 and 10,500. Larger images
+	// take more in proportion.
+	imageLow    = 512
+	imageMedium = 3072
+	imageHigh   = 12_288
+	imagePixels = 1536 * 1024
 )
 
 // ParseEmbeddings validates the body of POST /v1/embeddings. Every member is
@@ -44,7 +48,7 @@ func ParseEmbeddings(body []byte) (Request, error) {
 // may take; members of Together are passed on.
 func ParseImages(body []byte) (Request, error) {
 	o := operation{parser: newParser(body), op: llm.Images}
-	o.req.Cap = imageHigh
+	o.perImage = imageHigh
 	return o.parse((*operation).image, "prompt")
 }
 
@@ -59,6 +63,9 @@ type operation struct {
 	parser
 	op     llm.Operation
 	tokens int64 // counted, beside the estimate
+
+	perImage      int64 // tokens of one image of imagePixels
+	width, height int64 // pixels; 0 when the request leaves them open
 }
 
 // parse reads the body with a function for one member, which reports false with
@@ -107,6 +114,9 @@ func (o *operation) parse(member func(*operation, string) (known, ok bool), requ
 func (o *operation) request() Request {
 	o.req.Op, o.req.Needs = o.op, o.op.Needed()
 	o.req.InputTokens = o.tokens + o.weight.whole + (o.weight.halves+1)/2
+	if o.op == llm.Images {
+		o.req.Cap = (o.perImage*max(o.width*o.height, imagePixels) + imagePixels - 1) / imagePixels
+	}
 	return o.req
 }
 
@@ -264,7 +274,9 @@ func (o *operation) image(name string) (known, ok bool) {
 		return true, o.quality()
 	case "response_format":
 		return true, o.oneOf(name, "url", "b64_json", "base64")
-	case "size", "style", "background", "output_format":
+	case "size":
+		return true, o.size()
+	case "style", "background", "output_format":
 		return true, o.text(name, nil)
 	case "moderation":
 		return true, o.oneOf(name, "auto", "low")
@@ -274,8 +286,10 @@ func (o *operation) image(name string) (known, ok bool) {
 		raw, ok := o.raw(name)
 		o.weight.text(raw)
 		return true, ok
-	case "width", "height":
-		return true, o.integer(name, 1, maxPixels, nil)
+	case "width":
+		return true, o.integer(name, 1, maxPixels, &o.width)
+	case "height":
+		return true, o.integer(name, 1, maxPixels, &o.height)
 	case "steps":
 		return true, o.integer(name, 1, maxSteps, nil)
 	case "seed":
@@ -302,9 +316,25 @@ func (o *operation) quality() bool {
 	}
 	switch quality {
 	case "low":
-		o.req.Cap = imageLow
+		o.perImage = imageLow
 	case "medium":
-		o.req.Cap = imageMedium
+		o.perImage = imageMedium
+	}
+	return true
+}
+
+// size reads a size such as "1024x1536". What else it may say, such as "auto", is
+// the provider's to understand.
+func (o *operation) size() bool {
+	var size string
+	if !o.text("size", &size) {
+		return false
+	}
+	w, h, _ := strings.Cut(size, "x")
+	width, err := strconv.ParseInt(w, 10, 64)
+	height, failed := strconv.ParseInt(h, 10, 64)
+	if err == nil && failed == nil && 0 < width && width <= maxPixels && 0 < height && height <= maxPixels {
+		o.width, o.height = width, height
 	}
 	return true
 }

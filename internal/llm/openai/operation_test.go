@@ -318,8 +318,18 @@ func TestParseOperations(t *testing.T) {
 		}
 	}
 	req, err := openai.ParseImages([]byte(`{"model":"m","prompt":"a cat","n":3,"quality":"low","max_cost_nano_usd":5,"stream":false}`))
-	if err != nil || req.N != 3 || req.Cap != 408 || req.MaxCostNanoUSD != 5 || req.Needs != llm.Drawing || req.InputTokens < 3 {
+	if err != nil || req.N != 3 || req.Cap != 512 || req.MaxCostNanoUSD != 5 || req.Needs != llm.Drawing || req.InputTokens < 3 {
 		t.Errorf("%+v %v", req, err)
+	}
+	// What is held follows the quality and grows with the size; nonsense changes nothing.
+	for members, most := range map[string]int64{
+		``: 12_288, `,"quality":"medium"`: 3072, `,"size":"1024x1024"`: 12_288, `,"size":"auto"`: 12_288, `,"size":"2048x2048","quality":"low"`: 1366,
+		`,"size":"3840x2160"`: 64_800, `,"width":3072,"height":1024,"quality":"low"`: 1024, `,"size":"-1x99999999999999999999"`: 12_288, `,"size":"99999x99999"`: 12_288,
+		`,"size":"16384x16384"`: 2_097_152,
+	} {
+		if req, err := openai.ParseImages([]byte(`{"model":"m","prompt":"a cat"` + members + `}`)); err != nil || req.Cap != most {
+			t.Errorf("%s: %d tokens, %v; want %d", members, req.Cap, err, most)
+		}
 	}
 	req, err = openai.ParseTranscription(aForm(t, "model", "m", "max_cost", "0.25", "models", "a", "models", "b"))
 	if err != nil || req.MaxCost != "0.25" || strings.Join(req.Fallbacks, " ") != "a b" || req.Needs != llm.Transcribe || req.Cap < 10 || !strings.HasPrefix(req.Type, "multipart/form-data; boundary=") {
