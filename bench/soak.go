@@ -21,7 +21,7 @@ func soakCatalog(upstreamURL string) string {
 	var y strings.Builder
 	y.WriteString("providers:\n")
 	for _, p := range soakProtocols {
-		fmt.Fprintf(&y, "  - {id: p-%s, name: %s, protocol: %s, base_url: %q, api_keys: [sk-test-0123456789, sk-test-9876543210], allow_private_address: true, max_concurrency: 100, timeouts: {connect: 5s, first_token: 5s, idle: 5s}}\n", p, p, p, upstreamURL+"/v1")
+		fmt.Fprintf(&y, "  - {id: p-%s, name: %s, protocol: %s, base_url: %q, api_keys: [sk-test-0123456789, sk-test-9876543210], allow_private_address: true, max_concurrency: 100, timeouts: {connect: 5s, first_token: 5s, idle: 5s, whole: 5s}}\n", p, p, p, upstreamURL+"/v1")
 	}
 	y.WriteString("models:\n")
 	for i, p := range soakProtocols {

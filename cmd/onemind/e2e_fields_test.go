@@ -64,12 +64,26 @@ func TestCapsAndCatalogFields(t *testing.T) {
 	var provider struct {
 		Waiting int    `json:"max_waiting"`
 		Wait    string `json:"max_wait"`
+		Waits   struct {
+			First string `json:"first_token"`
+			Whole string
+		} `json:"timeouts"`
 	}
 	patch(address, map[string]any{"max_waiting": 40, "max_wait": "2.5s"}).want(200)
 	patch(address, map[string]any{"max_concurrency": 9}).want(200).into(&provider)
 	if provider.Waiting != 40 || provider.Wait != "2.5s" {
 		t.Errorf("provider %+v", provider)
 	}
+	patch(address, map[string]any{"timeouts": map[string]string{"first_token": "20s", "whole": "90s"}}).want(200)
+	patch(address, map[string]any{"timeouts": map[string]string{"first_token": "30s"}}).want(200).into(&provider)
+	if provider.Waits.First != "30s" || provider.Waits.Whole != "1m30s" {
+		t.Errorf("provider %+v", provider)
+	}
+	patch(address, map[string]any{"timeouts": map[string]string{"whole": ""}}).want(200).into(&provider)
+	if provider.Waits.Whole != "" { // the default
+		t.Errorf("provider %+v", provider)
+	}
+	patch(address, map[string]any{"timeouts": map[string]string{"whole": "61m"}}).want(422)
 	patch(address, map[string]any{"max_wait": "soon"}).want(422)
 	patch(address, map[string]any{"max_waiting": 100_001}).want(422)
 

@@ -101,9 +101,10 @@ test("a provider's places and waits are set in the editor", async ({ page }) => 
   await form.getByRole("button", { name: "Save" }).click();
   await expect(form.getByText(/must be a duration/).first()).toBeVisible();
   await form.getByRole("textbox", { name: "Longest wait" }).fill("12.5s");
+  await form.getByRole("textbox", { name: "Whole answer within" }).fill("90s");
   await save(form);
   const { items } = await api.get("/api/admin/providers");
-  expect(items.find((p: { id: string }) => p.id === "narrow")).toMatchObject({ max_concurrency: 1, max_waiting: 7, max_wait: "12.5s" });
+  expect(items.find((p: { id: string }) => p.id === "narrow")).toMatchObject({ max_concurrency: 1, max_waiting: 7, max_wait: "12.5s", timeouts: { whole: "1m30s" } });
 });
 
 test("a model's substitutes, retirement and parameters are set and taken back in the editor", async ({ page }) => {

@@ -269,6 +269,7 @@ type adminTimeouts struct {
 	Connect    string `json:"connect"`
 	FirstToken string `json:"first_token"`
 	Idle       string `json:"idle"`
+	Whole      string `json:"whole"`
 }
 
 type adminProvider struct {
@@ -299,7 +300,8 @@ func adminProviderOf(snap *catalog.Snapshot, p catalog.Provider) adminProvider {
 	}
 	out := adminProvider{ID: p.ID, Name: p.Name, Protocol: p.Protocol, BaseURL: p.BaseURL, Enabled: p.Enabled, Keyless: p.Keyless, KeyEnv: p.KeyEnv,
 		AllowPrivate: p.AllowPrivate, MaxConcurrency: p.MaxConcurrency, MaxWaiting: p.MaxWaiting, MaxWait: text(p.MaxWaitMS), Keys: []adminKey{}, Revision: snap.Revision,
-		Timeouts: &adminTimeouts{text(p.Timeouts.ConnectMS), text(p.Timeouts.FirstTokenMS), text(p.Timeouts.IdleMS)}, NeedsKey: snap.NeedsKey(p.ID)}
+		Timeouts: &adminTimeouts{text(p.Timeouts.ConnectMS), text(p.Timeouts.FirstTokenMS), text(p.Timeouts.IdleMS), text(p.Timeouts.WholeMS)},
+		NeedsKey: snap.NeedsKey(p.ID)}
 	for _, k := range snap.Keys(p.ID) {
 		out.Keys = append(out.Keys, adminKey{k.ID, k.Last4, k.CreatedAt})
 	}
@@ -331,7 +333,7 @@ func (in adminProvider) provider(d *catalog.Draft) error {
 		field, text string
 		to          *int64
 	}{{"timeouts.connect", t.Connect, &p.Timeouts.ConnectMS}, {"timeouts.first_token", t.FirstToken, &p.Timeouts.FirstTokenMS},
-		{"timeouts.idle", t.Idle, &p.Timeouts.IdleMS}, {"max_wait", in.MaxWait, &p.MaxWaitMS}} {
+		{"timeouts.idle", t.Idle, &p.Timeouts.IdleMS}, {"timeouts.whole", t.Whole, &p.Timeouts.WholeMS}, {"max_wait", in.MaxWait, &p.MaxWaitMS}} {
 		if v.text == "" {
 			continue
 		}

@@ -48,11 +48,13 @@ type Provider struct {
 }
 
 // Timeouts are a provider's waits in milliseconds; 0 means the default
-// (5 s connect, 60 s first token, 60 s idle).
+// (5 s connect, 60 s first token, 60 s idle, 10 minutes for a whole answer that is
+// not streamed).
 type Timeouts struct {
 	ConnectMS    int64 `json:"connect_ms"`
 	FirstTokenMS int64 `json:"first_token_ms"`
 	IdleMS       int64 `json:"idle_ms"`
+	WholeMS      int64 `json:"whole_ms"`
 }
 
 // State is whether a model is offered.

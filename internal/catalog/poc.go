@@ -136,7 +136,7 @@ func (e *pocEdit) provider(row pocProvider) {
 		v.Enabled = *row.enabled && (v.Enabled || !row.foreign)
 	}
 	e.address(&v, row, known != nil)
-	if row.wait > 0 {
+	if row.wait > 0 { // there, nothing was bounded by it; a whole answer keeps its default, which is longer
 		v.Timeouts.FirstTokenMS, v.Timeouts.IdleMS = row.wait*1000, row.wait*1000
 	}
 	e.draft.PutProvider(v)

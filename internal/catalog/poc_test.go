@@ -132,7 +132,7 @@ func TestPOCModels(t *testing.T) {
 func TestPOCProvidersAndSettings(t *testing.T) {
 	before := builtin(t, time.Now())
 	after, notes := move(t, before, poc(t, "export.json", pocExport))
-	if p := providerOf(t, after, "openai"); p.BaseURL != "https://api.openai.com/v1" || p.Timeouts.FirstTokenMS != 60_000 || p.Timeouts.IdleMS != 60_000 || p.KeyEnv != "OPENAI_API_KEY" {
+	if p := providerOf(t, after, "openai"); p.BaseURL != "https://api.openai.com/v1" || p.Timeouts.FirstTokenMS != 60_000 || p.Timeouts.IdleMS != 60_000 || p.Timeouts.WholeMS != 0 || p.KeyEnv != "OPENAI_API_KEY" {
 		t.Errorf("openai = %+v", p)
 	}
 	if p := providerOf(t, after, "moonshot"); p.BaseURL != "https://api.moonshot.cn/v1" || p.Enabled {

@@ -8,11 +8,14 @@ import (
 )
 
 // The waits of a provider that names none: a connection to a healthy provider
-// stands in well under a second, a reasoning model may think for a minute.
+// stands in well under a second, a reasoning model may think for a minute. An
+// answer that is not streamed may think and write, or draw, for as long as OpenAI's
+// own clients wait if they are not told otherwise: 10 minutes.
 const (
 	defaultConnect    = 5 * time.Second
 	defaultFirstToken = 60 * time.Second
 	defaultIdle       = 60 * time.Second
+	defaultWhole      = 10 * time.Minute
 )
 
 // worstImages is how many images an answer is held for when images have a price
@@ -36,12 +39,15 @@ type Route struct {
 // Target is where the call is sent, without a key, capped at what the model can put out.
 func (r *Route) Target() llm.Target {
 	p := r.Provider
+	first := wait(p.Timeouts.FirstTokenMS, defaultFirstToken)
 	return llm.Target{Provider: p.ID, BaseURL: p.BaseURL, Upstream: r.Model.Upstream, Cap: r.Model.MaxOutput, Rules: r.Model.Rules,
 		AllowPrivate: p.AllowPrivate, Concurrency: p.MaxConcurrency,
 		Timeouts: llm.Timeouts{
 			Connect:    wait(p.Timeouts.ConnectMS, defaultConnect),
-			FirstToken: wait(p.Timeouts.FirstTokenMS, defaultFirstToken),
+			FirstToken: first,
 			Idle:       wait(p.Timeouts.IdleMS, defaultIdle),
+			// Whoever grants the first token more grants it to the whole as well.
+			Whole: wait(p.Timeouts.WholeMS, max(defaultWhole, first)),
 		}}
 }
 

@@ -139,11 +139,25 @@ func TestTarget(t *testing.T) {
 	s := start(t, map[string]string{"OPENAI_API_KEY": "sk-1", "DEEPSEEK_API_KEY": "sk-2"})
 	to := route(t, s.Catalog, "gpt-6-luna").Target()
 	if to.Provider != "openai" || to.BaseURL != "https://api.openai.com/v1" || to.Upstream != "gpt-6-luna" || to.Cap != 128_000 || to.Rules.CapParameter != "max_completion_tokens" ||
-		to.Timeouts != (llm.Timeouts{Connect: 5 * time.Second, FirstToken: time.Minute, Idle: time.Minute}) {
+		to.Timeouts != (llm.Timeouts{Connect: 5 * time.Second, FirstToken: time.Minute, Idle: time.Minute, Whole: 10 * time.Minute}) {
 		t.Errorf("target %+v", to)
 	}
-	if to := route(t, s.Catalog, "deepseek-flash").Target(); to.Timeouts.FirstToken != 2*time.Minute {
+	if to := route(t, s.Catalog, "deepseek-flash").Target(); to.Timeouts.FirstToken != 2*time.Minute || to.Timeouts.Whole != 10*time.Minute {
 		t.Errorf("target %+v", to)
+	}
+	for _, tt := range []struct {
+		first, whole int64 // ms
+		want         time.Duration
+	}{{0, 30_000, 30 * time.Second}, {60_000, 0, 10 * time.Minute}, {1_800_000, 0, 30 * time.Minute}} {
+		edit(t, s.Catalog, func(d *catalog.Draft) error {
+			p := *d.Provider("openai")
+			p.Timeouts.FirstTokenMS, p.Timeouts.WholeMS = tt.first, tt.whole
+			d.PutProvider(p)
+			return nil
+		})
+		if to := route(t, s.Catalog, "gpt-6-luna").Target(); to.Timeouts.Whole != tt.want {
+			t.Errorf("%+v: a whole answer may take %v", tt, to.Timeouts.Whole)
+		}
 	}
 	if r := route(t, s.Catalog, "gpt-6-luna"); r.Capabilities != llm.Streaming|llm.Vision|llm.JSON|llm.Reasoning|llm.Documents {
 		t.Errorf("capabilities %v", r.Capabilities.Names())
@@ -243,6 +257,8 @@ func TestValidate(t *testing.T) {
 		{"providers[local].api_key_env", provider(func(p *catalog.Provider) { p.KeyEnv = "DATABASE_URL" })},
 		{"", provider(func(p *catalog.Provider) { p.KeyEnv = "LOCAL_API_KEY" })},
 		{"providers[local].timeouts.idle", provider(func(p *catalog.Provider) { p.Timeouts.IdleMS = 3_600_001 })},
+		{"providers[local].timeouts.whole", provider(func(p *catalog.Provider) { p.Timeouts.WholeMS = 3_600_001 })},
+		{"providers[local].timeouts.whole", provider(func(p *catalog.Provider) { p.Timeouts.WholeMS = -1 })},
 		{"providers[local].max_concurrency", provider(func(p *catalog.Provider) { p.MaxConcurrency = -1 })},
 		{"providers[local].max_waiting", provider(func(p *catalog.Provider) { p.MaxWaiting = 100_001 })},
 		{"providers[local].max_waiting", provider(func(p *catalog.Provider) { p.MaxWaiting = -1 })},
@@ -349,7 +365,7 @@ func document(t *rapid.T) catalog.Document {
 	for _, id := range rapid.SliceOfNDistinct(ids, 1, 3, rapid.ID[string]).Draw(t, "providers") {
 		doc.Providers = append(doc.Providers, catalog.Provider{ID: id, Name: name.Draw(t, "name"), Protocol: "openai", BaseURL: "https://example.com/" + id,
 			Enabled: rapid.Bool().Draw(t, "on"), MaxConcurrency: rapid.IntRange(0, 9).Draw(t, "most"), MaxWaiting: rapid.IntRange(0, 9).Draw(t, "waiting"),
-			MaxWaitMS: rapid.Int64Range(0, 100_000).Draw(t, "wait"), Timeouts: catalog.Timeouts{IdleMS: rapid.Int64Range(0, 100_000).Draw(t, "idle")}})
+			MaxWaitMS: rapid.Int64Range(0, 100_000).Draw(t, "wait"), Timeouts: catalog.Timeouts{IdleMS: rapid.Int64Range(0, 100_000).Draw(t, "idle"), WholeMS: rapid.Int64Range(0, 3_600_000).Draw(t, "whole")}})
 	}
 	d := catalog.NewDraft(doc, "tester", time.Now())
 	for _, id := range rapid.SliceOfNDistinct(ids, 0, 4, rapid.ID[string]).Draw(t, "models") {

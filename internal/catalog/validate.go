@@ -168,6 +168,7 @@ func (v *checker) providers() {
 		v.between(p.Timeouts.ConnectMS, 0, maxWait, path+".timeouts.connect")
 		v.between(p.Timeouts.FirstTokenMS, 0, maxWait, path+".timeouts.first_token")
 		v.between(p.Timeouts.IdleMS, 0, maxWait, path+".timeouts.idle")
+		v.between(p.Timeouts.WholeMS, 0, maxWait, path+".timeouts.whole")
 		v.between(int64(p.MaxWaiting), 0, maxConcurrency, path+".max_waiting")
 		v.between(p.MaxWaitMS, 0, maxWait, path+".max_wait")
 	}

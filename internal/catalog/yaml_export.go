@@ -44,6 +44,7 @@ func exportProvider(p Provider) *yaml.Node {
 		pair{"connect", duration(p.Timeouts.ConnectMS)},
 		pair{"first_token", duration(p.Timeouts.FirstTokenMS)},
 		pair{"idle", duration(p.Timeouts.IdleMS)},
+		pair{"whole", duration(p.Timeouts.WholeMS)},
 	)
 	return mapping(false,
 		pair{"id", text(p.ID)},

@@ -58,6 +58,7 @@ func providerFields() map[string]field[providerIn] {
 		"connect":     waitField(func(t *Timeouts) *int64 { return &t.ConnectMS }),
 		"first_token": waitField(func(t *Timeouts) *int64 { return &t.FirstTokenMS }),
 		"idle":        waitField(func(t *Timeouts) *int64 { return &t.IdleMS }),
+		"whole":       waitField(func(t *Timeouts) *int64 { return &t.WholeMS }),
 	}
 	return map[string]field[providerIn]{
 		"id":          skip[providerIn],

@@ -94,7 +94,7 @@ func TestSpecExample(t *testing.T) {
 
 // What a provider, a model and a plan may have besides, and what leaving it out means.
 func TestFurtherFields(t *testing.T) {
-	const more = `providers: [{id: local, max_waiting: 4000, max_wait: 1.5s}]
+	const more = `providers: [{id: local, max_waiting: 4000, max_wait: 1.5s, timeouts: {whole: 5m}}]
 models:
   - id: other
     provider: local
@@ -109,7 +109,8 @@ models:
 plans: [{id: default, response_cache: true, credits_per_day: 50}]
 `
 	doc := apply(t, apply(t, catalog.Document{}, spec), more)
-	if p := doc.Providers[0]; p.MaxWaiting != 4000 || p.MaxWaitMS != 1500 || p.MaxConcurrency != 200 {
+	if p := doc.Providers[0]; p.MaxWaiting != 4000 || p.MaxWaitMS != 1500 || p.MaxConcurrency != 200 ||
+		p.Timeouts != (catalog.Timeouts{ConnectMS: 5000, FirstTokenMS: 30_000, IdleMS: 60_000, WholeMS: 300_000}) {
 		t.Errorf("provider = %+v", p)
 	}
 	m := doc.Models[0]

@@ -197,8 +197,9 @@ type Change struct {
 // Timeouts bound the waits of one call.
 type Timeouts struct {
 	Connect    time.Duration // until the connection stands
-	FirstToken time.Duration // until the first event, or the whole answer when not streamed
+	FirstToken time.Duration // until the first event of a streamed answer
 	Idle       time.Duration // between two events
+	Whole      time.Duration // a whole answer that is not streamed; zero: FirstToken
 }
 
 // Event is one chunk of a streamed answer. Its byte slices are valid until

@@ -16,7 +16,7 @@ import (
 func readDocument(ctx context.Context, tx database) (d catalog.Document, err error) {
 	if d.Providers, err = list(ctx, tx, provider, `
 		SELECT id, name, protocol, base_url, api_key_env, keyless, enabled, allow_private_address, max_concurrency,
-			connect_timeout_ms, first_token_timeout_ms, idle_timeout_ms, max_waiting, max_wait_ms
+			connect_timeout_ms, first_token_timeout_ms, idle_timeout_ms, whole_timeout_ms, max_waiting, max_wait_ms
 		FROM onemind.provider_config ORDER BY id COLLATE "C"`); err != nil {
 		return d, err
 	}
@@ -58,7 +58,7 @@ func readDocument(ctx context.Context, tx database) (d catalog.Document, err err
 func provider(r *row) catalog.Provider {
 	return catalog.Provider{ID: r.text(), Name: r.text(), Protocol: r.text(), BaseURL: r.text(), KeyEnv: r.text(), Keyless: r.bool(),
 		Enabled: r.bool(), AllowPrivate: r.bool(), MaxConcurrency: int(r.int()),
-		Timeouts: catalog.Timeouts{ConnectMS: r.int(), FirstTokenMS: r.int(), IdleMS: r.int()}, MaxWaiting: int(r.int()), MaxWaitMS: r.int()}
+		Timeouts: catalog.Timeouts{ConnectMS: r.int(), FirstTokenMS: r.int(), IdleMS: r.int(), WholeMS: r.int()}, MaxWaiting: int(r.int()), MaxWaitMS: r.int()}
 }
 
 func model(r *row) catalog.Model {
@@ -146,16 +146,17 @@ func saveDocument(ctx context.Context, tx pgx.Tx, d catalog.Document) error {
 func saveProvider(ctx context.Context, tx pgx.Tx, p catalog.Provider) error {
 	_, err := exec(ctx, tx, `
 		INSERT INTO onemind.provider_config (id, name, protocol, base_url, api_key_env, keyless, enabled, allow_private_address,
-			max_concurrency, connect_timeout_ms, first_token_timeout_ms, idle_timeout_ms, max_waiting, max_wait_ms)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+			max_concurrency, connect_timeout_ms, first_token_timeout_ms, idle_timeout_ms, whole_timeout_ms, max_waiting, max_wait_ms)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 		ON CONFLICT (id) DO UPDATE SET name = excluded.name, protocol = excluded.protocol, base_url = excluded.base_url,
 			api_key_env = excluded.api_key_env, keyless = excluded.keyless, enabled = excluded.enabled,
 			allow_private_address = excluded.allow_private_address, max_concurrency = excluded.max_concurrency,
 			connect_timeout_ms = excluded.connect_timeout_ms, first_token_timeout_ms = excluded.first_token_timeout_ms,
-			idle_timeout_ms = excluded.idle_timeout_ms, max_waiting = excluded.max_waiting, max_wait_ms = excluded.max_wait_ms
+			idle_timeout_ms = excluded.idle_timeout_ms, whole_timeout_ms = excluded.whole_timeout_ms,
+			max_waiting = excluded.max_waiting, max_wait_ms = excluded.max_wait_ms
 		WHERE provider_config.* IS DISTINCT FROM excluded.*`,
 		p.ID, p.Name, p.Protocol, p.BaseURL, p.KeyEnv, p.Keyless, p.Enabled, p.AllowPrivate,
-		int64(p.MaxConcurrency), p.Timeouts.ConnectMS, p.Timeouts.FirstTokenMS, p.Timeouts.IdleMS, int64(p.MaxWaiting), p.MaxWaitMS)
+		int64(p.MaxConcurrency), p.Timeouts.ConnectMS, p.Timeouts.FirstTokenMS, p.Timeouts.IdleMS, p.Timeouts.WholeMS, int64(p.MaxWaiting), p.MaxWaitMS)
 	return err
 }
 

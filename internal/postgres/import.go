@@ -68,7 +68,7 @@ func copiedTables() []copiedTable {
 	return []copiedTable{
 		{name: "users", columns: "id email name role suspended plan limits password created_at seen_at", json: "limits"},
 		{name: "api_keys", columns: "id user_id name prefix hash created_at used_at credits_per_day response_cache"},
-		{name: "provider_config", columns: "id name protocol base_url api_key_env keyless enabled allow_private_address max_concurrency connect_timeout_ms first_token_timeout_ms idle_timeout_ms max_waiting max_wait_ms"},
+		{name: "provider_config", columns: "id name protocol base_url api_key_env keyless enabled allow_private_address max_concurrency connect_timeout_ms first_token_timeout_ms idle_timeout_ms whole_timeout_ms max_waiting max_wait_ms"},
 		{name: "provider_keys", columns: "id provider_id sealed last4 created_at"},
 		{name: "ai_models", columns: "id provider_id upstream_id name state context_window max_output_tokens capabilities aliases parameter_rules substitutes retires_on", json: "capabilities aliases parameter_rules substitutes"},
 		{name: "ai_model_prices", counter: "n", columns: "n version model_id input_nano_usd cached_input_nano_usd cache_write_nano_usd output_nano_usd reasoning_nano_usd per_request_nano_usd per_image_nano_usd effective_at source as_of author created_at"},

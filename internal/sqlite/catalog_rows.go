@@ -12,7 +12,7 @@ import (
 func document(c *conn) (d catalog.Document, err error) {
 	if d.Providers, err = list(c, provider, `
 		SELECT id, name, protocol, base_url, api_key_env, keyless, enabled, allow_private_address, max_concurrency,
-			connect_timeout_ms, first_token_timeout_ms, idle_timeout_ms, max_waiting, max_wait_ms
+			connect_timeout_ms, first_token_timeout_ms, idle_timeout_ms, whole_timeout_ms, max_waiting, max_wait_ms
 		FROM provider_config ORDER BY id`); err != nil {
 		return d, err
 	}
@@ -53,7 +53,7 @@ func document(c *conn) (d catalog.Document, err error) {
 func provider(r *row) catalog.Provider {
 	return catalog.Provider{ID: r.text(), Name: r.text(), Protocol: r.text(), BaseURL: r.text(), KeyEnv: r.text(), Keyless: r.bool(),
 		Enabled: r.bool(), AllowPrivate: r.bool(), MaxConcurrency: int(r.int()),
-		Timeouts: catalog.Timeouts{ConnectMS: r.int(), FirstTokenMS: r.int(), IdleMS: r.int()}, MaxWaiting: int(r.int()), MaxWaitMS: r.int()}
+		Timeouts: catalog.Timeouts{ConnectMS: r.int(), FirstTokenMS: r.int(), IdleMS: r.int(), WholeMS: r.int()}, MaxWaiting: int(r.int()), MaxWaitMS: r.int()}
 }
 
 func model(r *row) catalog.Model {
@@ -104,15 +104,16 @@ func saveDocument(c *conn, d catalog.Document) error {
 		ids.providers = append(ids.providers, p.ID)
 		if _, err := c.exec(`
 			INSERT INTO provider_config (id, name, protocol, base_url, api_key_env, keyless, enabled, allow_private_address,
-				max_concurrency, connect_timeout_ms, first_token_timeout_ms, idle_timeout_ms, max_waiting, max_wait_ms)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+				max_concurrency, connect_timeout_ms, first_token_timeout_ms, idle_timeout_ms, whole_timeout_ms, max_waiting, max_wait_ms)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (id) DO UPDATE SET name = excluded.name, protocol = excluded.protocol, base_url = excluded.base_url,
 				api_key_env = excluded.api_key_env, keyless = excluded.keyless, enabled = excluded.enabled,
 				allow_private_address = excluded.allow_private_address, max_concurrency = excluded.max_concurrency,
 				connect_timeout_ms = excluded.connect_timeout_ms, first_token_timeout_ms = excluded.first_token_timeout_ms,
-				idle_timeout_ms = excluded.idle_timeout_ms, max_waiting = excluded.max_waiting, max_wait_ms = excluded.max_wait_ms`,
+				idle_timeout_ms = excluded.idle_timeout_ms, whole_timeout_ms = excluded.whole_timeout_ms,
+				max_waiting = excluded.max_waiting, max_wait_ms = excluded.max_wait_ms`,
 			p.ID, p.Name, p.Protocol, p.BaseURL, p.KeyEnv, p.Keyless, p.Enabled, p.AllowPrivate,
-			p.MaxConcurrency, p.Timeouts.ConnectMS, p.Timeouts.FirstTokenMS, p.Timeouts.IdleMS, p.MaxWaiting, p.MaxWaitMS); err != nil {
+			p.MaxConcurrency, p.Timeouts.ConnectMS, p.Timeouts.FirstTokenMS, p.Timeouts.IdleMS, p.Timeouts.WholeMS, p.MaxWaiting, p.MaxWaitMS); err != nil {
 			return err
 		}
 	}

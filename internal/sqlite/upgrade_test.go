@@ -70,7 +70,7 @@ func TestFirstRelease(t *testing.T) {
 		t.Errorf("key %+v, %v", k, err)
 	}
 	doc, err := db.Load(t.Context())
-	if err != nil || len(doc.Models) != 1 || len(doc.Models[0].Substitutes) != 0 || doc.Providers[0].MaxWaiting != 0 {
+	if err != nil || len(doc.Models) != 1 || len(doc.Models[0].Substitutes) != 0 || doc.Providers[0].MaxWaiting != 0 || doc.Providers[0].Timeouts.WholeMS != 0 {
 		t.Errorf("catalog %+v, %v", doc, err)
 	}
 	cleanBooks(t, db)

@@ -35,7 +35,7 @@ func Document() catalog.Document {
 	return catalog.Document{
 		Providers: []catalog.Provider{
 			{ID: "local", Name: "Local", Protocol: "openai", BaseURL: "http://127.0.0.1:9999/v1", Keyless: true, AllowPrivate: true, MaxConcurrency: 200, MaxWaiting: 4000, MaxWaitMS: 1500,
-				Timeouts: catalog.Timeouts{ConnectMS: 5000, FirstTokenMS: 30000, IdleMS: 60000}},
+				Timeouts: catalog.Timeouts{ConnectMS: 5000, FirstTokenMS: 30000, IdleMS: 60000, WholeMS: 300000}},
 			{ID: "openai", Name: "OpenAI", Protocol: "openai", BaseURL: "https://api.openai.com/v1", KeyEnv: "OPENAI_API_KEY", Enabled: true},
 		},
 		Models: []catalog.Model{

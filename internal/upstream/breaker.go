@@ -55,15 +55,18 @@ type breaker struct {
 	until   time.Time // when a probe may go
 	pause   time.Duration
 	probing bool
+	probed  time.Time // when the last probe began
 	// pending are the attempts under way that have not shown what they are. A provider
 	// that fails, fails at once; one that answers thinks first. Of many calls that
 	// begin together the failures come in before any success does.
 	pending int
 }
 
-// ready says whether an attempt may be made.
+// ready says whether an attempt may be made. A probe that has shown nothing for as
+// long as a pause lasts at most no longer keeps others away: one that is not
+// streamed may take many minutes.
 func (b *breaker) ready(now time.Time) bool {
-	return b.state == Closed || !b.probing && !now.Before(b.until)
+	return b.state == Closed || !now.Before(b.until) && (!b.probing || now.Sub(b.probed) >= breakerLast)
 }
 
 // start lets an attempt through.
@@ -73,7 +76,7 @@ func (b *breaker) start(now time.Time) pass {
 		b.pending++
 		return pass{round: b.round}
 	case b.ready(now):
-		b.state, b.probing = HalfOpen, true
+		b.state, b.probing, b.probed = HalfOpen, true, now
 		return pass{probe: true, round: b.round}
 	}
 	return pass{forced: true, round: b.round}

@@ -148,6 +148,37 @@ func TestBreakerProbeIsLong(t *testing.T) {
 	})
 }
 
+// A probe that shows nothing for a minute, such as one that is not streamed, does not
+// keep others from a provider that is well again.
+func TestBreakerProbeIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, e, other := pool(), &engine{}, &engine{play: says("other")}
+		r := route("m", "p", e)
+		broke(t, p, r)
+		time.Sleep(5 * time.Second)
+		e.play = takes(10*time.Minute, class(llm.TimedOut))
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			stream(t, p, r)
+		}()
+		synctest.Wait()
+		e.play = says("well")
+		time.Sleep(59 * time.Second)
+		if out, _ := stream(t, p, r, route("n", "q", other)); out.Served != 1 {
+			t.Errorf("within a minute: %+v", out)
+		}
+		time.Sleep(time.Second)
+		if out, _ := stream(t, p, r, route("n", "q", other)); out.Served != 0 || lanes(p, "p")[0].Breaker != upstream.Closed {
+			t.Errorf("after a minute: %+v", out)
+		}
+		<-done
+		if s := lanes(p, "p")[0].Breaker; s != upstream.Closed {
+			t.Errorf("the old probe's end made it %v", s)
+		}
+	})
+}
+
 // Many calls begin together. Those that fail do so at once, the answers come later:
 // it is not opened before they are heard of.
 func TestBreakerBurst(t *testing.T) {

@@ -254,20 +254,22 @@ func TestTimeouts(t *testing.T) {
 		{"first event", sim.Script{Break: sim.Stall}, true, 30 * time.Second, 0},
 		{"between events", sim.Script{Break: sim.Stall, After: 3}, true, 60 * time.Second, 3},
 		{"slow but alive", sim.Script{FirstDelay: 29 * time.Second, PieceDelay: 59 * time.Second, Pieces: 3}, true, 0, 6},
-		{"whole", sim.Script{FirstDelay: time.Hour}, false, 30 * time.Second, 0},
-		{"half a body", sim.Script{Break: sim.Stall}, false, 30 * time.Second, 0},
+		{"one body for a stream", sim.Script{FirstDelay: 31 * time.Second, Plain: true}, true, 30 * time.Second, 0},
+		{"whole", sim.Script{FirstDelay: time.Hour}, false, 5 * time.Minute, 0},
+		{"half a body", sim.Script{Break: sim.Stall}, false, 5 * time.Minute, 0},
+		{"whole and slow", sim.Script{FirstDelay: 299 * time.Second}, false, 0, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := sim.New(sim.Options{Choose: func(*sim.Request) sim.Script { return tt.script }})
 				c := openai.New(wire.New(wire.Options{Transport: sim.Transport(s)}))
-				to := llm.Target{BaseURL: "http://sim/v1", Cap: 9, Timeouts: llm.Timeouts{FirstToken: 30 * time.Second, Idle: time.Minute}}
+				to := llm.Target{BaseURL: "http://sim/v1", Cap: 9, Timeouts: llm.Timeouts{FirstToken: 30 * time.Second, Idle: time.Minute, Whole: 5 * time.Minute}}
 				var h heard
 				began := time.Now()
-				_, err := c.Stream(t.Context(), to, request(tt.stream, ""), h.emit)
+				result, err := c.Stream(t.Context(), to, request(tt.stream, ""), h.emit)
 				if tt.want == 0 {
-					if err != nil || h.events != tt.events {
-						t.Errorf("%d events, %v", h.events, err)
+					if err != nil || h.events != tt.events || tt.stream == (result.Body != nil) {
+						t.Errorf("%d events, %s, %v", h.events, result.Body, err)
 					}
 					return
 				}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -13,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"onemind/internal/fault"
 	"onemind/internal/llm"
@@ -239,6 +242,44 @@ func TestOperationsOfSim(t *testing.T) {
 	}
 	if s.Counts().Calls != 8 || s.Counts().Open != 0 {
 		t.Errorf("%+v", s.Counts())
+	}
+}
+
+// The answers of operations are not streamed: all of one has to come within the time
+// for a whole answer or, where there is none, within that for the first token.
+func TestOperationsTimeOut(t *testing.T) {
+	for name, parse := range map[string]func() (openai.Request, error){
+		"embeddings":     func() (openai.Request, error) { return openai.ParseEmbeddings([]byte(`{"model":"m","input":"x"}`)) },
+		"images":         func() (openai.Request, error) { return openai.ParseImages([]byte(`{"model":"m","prompt":"a cat"}`)) },
+		"transcriptions": func() (openai.Request, error) { return openai.ParseTranscription(aForm(t, "model", "m")) },
+	} {
+		for _, tt := range []struct{ takes, whole, want time.Duration }{
+			{takes: 2 * time.Minute, whole: 5 * time.Minute},
+			{takes: time.Hour, whole: 5 * time.Minute, want: 5 * time.Minute},
+			{takes: 29 * time.Second},
+			{takes: time.Hour, want: 30 * time.Second},
+		} {
+			t.Run(fmt.Sprintf("%s of %v within %v", name, tt.takes, tt.whole), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					req, err := parse()
+					if err != nil {
+						t.Fatal(err)
+					}
+					s := sim.New(sim.Options{Choose: func(*sim.Request) sim.Script { return sim.Script{FirstDelay: tt.takes} }})
+					c := openai.New(wire.New(wire.Options{Transport: sim.Transport(s)}))
+					to := llm.Target{BaseURL: "http://sim/v1", Upstream: "m", Timeouts: llm.Timeouts{FirstToken: 30 * time.Second, Idle: time.Second, Whole: tt.whole}}
+					began := time.Now()
+					result, err := c.Stream(t.Context(), to, &req.Request, nil)
+					if tt.want == 0 {
+						if err != nil || len(result.Body) == 0 {
+							t.Errorf("%s, %v", result.Body, err)
+						}
+					} else if got := time.Since(began); class(t, err) != llm.TimedOut || got != tt.want {
+						t.Errorf("after %v: %v", got, err)
+					}
+				})
+			})
+		}
 	}
 }
 

@@ -76,7 +76,8 @@ type Call struct {
 func (c *Client) Start(ctx context.Context, to *llm.Target, post Post) (*Call, error) {
 	inner, cancel := context.WithCancelCause(ctx)
 	k := &Call{client: c, ctx: ctx, inner: inner, cancel: cancel, to: to}
-	k.watch = c.watches.start(cancel, to.Timeouts.FirstToken)
+	first, cause := firstWait(to.Timeouts, post.Stream)
+	k.watch = c.watches.start(cancel, first, cause)
 	err := k.send(post)
 	if err == nil && k.resp.StatusCode != http.StatusOK {
 		err = k.refused()
@@ -86,6 +87,15 @@ func (c *Client) Start(ctx context.Context, to *llm.Target, post Post) (*Call, e
 		return nil, err
 	}
 	return k, nil
+}
+
+// firstWait is how long the first wait of a call may take, and why it ends then.
+// An answer that is not streamed has no other: all of it has to come within.
+func firstWait(t llm.Timeouts, stream bool) (time.Duration, error) {
+	if stream || t.Whole <= 0 {
+		return t.FirstToken, errFirstToken
+	}
+	return t.Whole, errWhole
 }
 
 // Close lets go of the connection, which ends an answer that is still coming.

@@ -10,6 +10,7 @@ import (
 // Why a watch ended a call.
 var (
 	errFirstToken = errors.New("no answer within the time for the first token")
+	errWhole      = errors.New("no whole answer within the time for one")
 	errIdle       = errors.New("the answer stopped and nothing came within the idle time")
 )
 
@@ -29,8 +30,8 @@ type watch struct {
 // watches keeps timers that were stopped before they fired.
 type watches struct{ pool sync.Pool }
 
-// start ends the call by cancel when the first token takes longer than d.
-func (w *watches) start(cancel context.CancelCauseFunc, d time.Duration) *watch {
+// start ends the call by cancel, for the cause, when its first wait takes longer than d.
+func (w *watches) start(cancel context.CancelCauseFunc, d time.Duration, cause error) *watch {
 	t, _ := w.pool.Get().(*watch)
 	if t == nil {
 		t = &watch{}
@@ -40,7 +41,7 @@ func (w *watches) start(cancel context.CancelCauseFunc, d time.Duration) *watch 
 	t.mu.Lock()
 	t.cancel = cancel
 	t.mu.Unlock()
-	t.arm(d, errFirstToken)
+	t.arm(d, cause)
 	return t
 }
 

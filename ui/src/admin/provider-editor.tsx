@@ -28,6 +28,7 @@ export function ProviderEditor({ provider, onClose }: { provider?: Provider; onC
     connect: provider?.timeouts?.connect ?? "5s",
     first_token: provider?.timeouts?.first_token ?? "30s",
     idle: provider?.timeouts?.idle ?? "60s",
+    whole: provider?.timeouts?.whole ?? "",
   });
   const [enabled, setEnabled] = useState(provider?.enabled ?? true);
   const [allowPrivate, setAllowPrivate] = useState(provider?.allow_private_address ?? false);
@@ -46,7 +47,7 @@ export function ProviderEditor({ provider, onClose }: { provider?: Provider; onC
         max_concurrency: wholeNumber(form.max_concurrency),
         max_waiting: wholeNumber(form.max_waiting),
         max_wait: form.max_wait.trim(),
-        timeouts: { connect: form.connect, first_token: form.first_token, idle: form.idle },
+        timeouts: { connect: form.connect, first_token: form.first_token, idle: form.idle, whole: form.whole.trim() },
         ...(keys.length ? { api_keys: keys } : {}),
       };
       return provider
@@ -160,6 +161,7 @@ export function ProviderEditor({ provider, onClose }: { provider?: Provider; onC
             <TextField label="Connect within" value={form.connect} onChange={set("connect")} />
             <TextField label="First word within" value={form.first_token} onChange={set("first_token")} />
             <TextField label="Longest silence" value={form.idle} onChange={set("idle")} />
+            <TextField label="Whole answer within" hint="Of what is not streamed, such as an image; empty means 10m" placeholder="10m" value={form.whole} onChange={set("whole")} />
           </div>
         </fieldset>
         {at("timeouts") && <p className="text-[13px] text-danger">{at("timeouts")}</p>}

@@ -63,7 +63,8 @@ export interface Provider {
   max_waiting?: number;
   /** How long one waits at most, such as "30s"; empty: the default. */
   max_wait?: string;
-  timeouts?: { connect?: string; first_token?: string; idle?: string };
+  /** Such as "1m30s"; empty: the default. */
+  timeouts?: { connect?: string; first_token?: string; idle?: string; whole?: string };
   revision: number;
 }
 
