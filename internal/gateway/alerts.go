@@ -82,6 +82,9 @@ func faultAlert(provider string, lane upstream.Lane, f *upstream.Fault) fleet.Al
 		a.Text = fmt.Sprintf("%s refuses %s. Replace it on the page of providers.", provider, key)
 	case llm.NoQuota:
 		a.Text = fmt.Sprintf("The account of %s at %s is out of credit, or its billing is off. Top it up there.", key, provider)
+	case llm.WrongAddress:
+		a.ID = provider + "/" + f.Class.String()
+		a.Text = fmt.Sprintf("%s has nothing at the address where it was asked for %s. Correct its base URL or, if that model lacks one capability only, take that away.", provider, lane.Model)
 	default:
 		a.ID, a.Model = provider+"/"+lane.Model+"/"+f.Class.String(), lane.Model
 		a.Text = fmt.Sprintf("%s does not know the model behind %s. Correct its upstream id, or disable the model.", provider, lane.Model)

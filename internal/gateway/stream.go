@@ -214,7 +214,7 @@ func explain(model string, f *llm.Failure) error {
 	switch f.Class {
 	case llm.BadRequest:
 		e = refusal(model, f)
-	case llm.BadKey, llm.NoQuota, llm.NoModel:
+	case llm.BadKey, llm.NoQuota, llm.NoModel, llm.WrongAddress:
 		e = fault.New(fault.Unavailable, f.Class.String(), "%s is not available right now because of a set-up problem on our side. Try another model.", model)
 	case llm.RateLimited:
 		e = fault.New(fault.Unavailable, f.Class.String(), "%s is receiving too many requests right now. Try again shortly or use another model.", model)

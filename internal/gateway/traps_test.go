@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"onemind/internal/catalog"
 	"onemind/internal/credit"
 	"onemind/internal/fault"
+	"onemind/internal/fleet"
 	"onemind/internal/gateway"
 	"onemind/internal/llm"
 	"onemind/internal/llm/anthropic"
@@ -309,13 +311,21 @@ func TestTrap24NoRetryBehindTheFirstWord(t *testing.T) {
 // nothing of the provider's own words is shown.
 func TestTrapKeyRefusedIsNotTheUsersFault(t *testing.T) {
 	t.Parallel()
-	for status, class := range map[int]string{401: "provider_key_refused", 402: "provider_quota", 403: "provider_key_refused"} {
+	for status, class := range map[int]string{401: "provider_key_refused", 402: "provider_quota", 403: "provider_key_refused", 404: "provider_wrong_address"} {
 		script := sim.Script{Status: status, Body: `{"error":{"message":"Incorrect API key sk-test-0123456789: get yours at https://example.com/keys, organisation org-secret"}}`}
 		everyEngine(t, always(script), func(t *testing.T, b *bench, id, model string, stream bool) {
 			answer, _, err := b.stream(t, call(t, id, "ann", model, stream, 500), 0)
 			var f *fault.Error
 			if !errors.As(err, &f) || f.Kind != fault.Unavailable || f.Code != class || answer.Receipt.Charge != 0 {
 				t.Fatalf("%d: %v, charged %s", status, err, answer.Receipt.Charge)
+			}
+			if n := len(answer.Receipt.Attempts); n > 1 { // no second time; none at all while the key rests
+				t.Errorf("%d: tried %d times", status, n)
+			}
+			if !slices.ContainsFunc(b.engine.Alerts(), func(a fleet.Alert) bool {
+				return a.Code == class && a.Severity == "error" && strings.Contains(a.Detail, "organisation org-secret")
+			}) {
+				t.Errorf("%d: the operator is told %+v", status, b.engine.Alerts())
 			}
 			for _, hidden := range []string{"example.com", "org-secret", "sk-test"} {
 				if strings.Contains(f.Text, hidden) {

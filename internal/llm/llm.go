@@ -268,20 +268,21 @@ type Class int
 
 // The classes.
 const (
-	Broken      Class = iota // the provider failed: 5xx, garbage, a cut connection
-	BadRequest               // the caller's request was refused (400, 413, 422)
-	BadKey                   // our key was refused (401, 403): the operator's business
-	NoQuota                  // our account with the provider is empty: the operator's business
-	RateLimited              // the provider's limit; see Retry
-	Overloaded               // 503, 529
-	NoModel                  // the provider does not know the model: the operator's business
-	TimedOut                 // one of Timeouts passed
-	Unreachable              // no connection
+	Broken       Class = iota // the provider failed: 5xx, garbage, a cut connection
+	BadRequest                // the caller's request was refused (400, 413, 422)
+	BadKey                    // our key was refused (401, 403): the operator's business
+	NoQuota                   // our account with the provider is empty: the operator's business
+	RateLimited               // the provider's limit; see Retry
+	Overloaded                // 503, 529
+	NoModel                   // the provider does not know the model: the operator's business
+	TimedOut                  // one of Timeouts passed
+	Unreachable               // no connection
+	WrongAddress              // 404, and not of the model: the base URL is wrong, the operator's business
 )
 
 // String gives the class's stable code, such as "provider_timeout".
 func (c Class) String() string {
-	return [...]string{"provider_error", "provider_refused_request", "provider_key_refused", "provider_quota", "provider_rate_limited", "provider_overloaded", "provider_unknown_model", "provider_timeout", "provider_unreachable"}[c]
+	return [...]string{"provider_error", "provider_refused_request", "provider_key_refused", "provider_quota", "provider_rate_limited", "provider_overloaded", "provider_unknown_model", "provider_timeout", "provider_unreachable", "provider_wrong_address"}[c]
 }
 
 // Reasons of a BadRequest that people can do something about.

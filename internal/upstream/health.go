@@ -34,7 +34,8 @@ type Lane struct {
 }
 
 // Fault is what only an operator can mend: a refused key (llm.BadKey), an empty
-// account (llm.NoQuota) or a model the provider does not know (llm.NoModel).
+// account (llm.NoQuota), a model the provider does not know (llm.NoModel) or an
+// address where it has nothing (llm.WrongAddress).
 type Fault struct {
 	Class       llm.Class
 	Since, Last time.Time

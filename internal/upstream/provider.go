@@ -64,7 +64,7 @@ type lane struct {
 	cooled  time.Time // when that 429 came
 	asked   bool      // the provider named the time
 	last    *llm.Failure
-	unknown refusal // the provider does not know the model
+	unknown refusal // the provider does not know the model, or the address it is asked at
 }
 
 // refusal is a fault that only an operator can mend.
@@ -315,7 +315,7 @@ func (l *lane) fail(now time.Time, f *llm.Failure) verdict {
 		}
 		r.note(now, f, refusedFor)
 		return nothing
-	case llm.NoModel:
+	case llm.NoModel, llm.WrongAddress:
 		l.unknown.note(now, f, 0)
 		return nothing
 	case llm.RateLimited:

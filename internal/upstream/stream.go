@@ -381,7 +381,7 @@ func (r *run) judge(i int, err error) next {
 		l.dead = true
 		l.fail(unfit, err) // the caller did not ask for this model
 		return elsewhere
-	case llm.NoModel:
+	case llm.NoModel, llm.WrongAddress:
 		l.dead = true
 		l.fail(sent, err)
 		return elsewhere

@@ -234,6 +234,7 @@ func TestClasses(t *testing.T) {
 		{"refused keys", class(llm.BadKey), "ab", 1, "<nil>", "retrying substituted "},
 		{"no quota", class(llm.NoQuota), "ab", 1, "<nil>", "retrying substituted "},
 		{"unknown model", class(llm.NoModel), "a", 1, "<nil>", "substituted "},
+		{"wrong address", class(llm.WrongAddress), "a", 1, "<nil>", "substituted "},
 		{"limits", class(llm.RateLimited), "ab", 1, "<nil>", "retrying substituted "},
 		{"overload", class(llm.Overloaded), "ab", 1, "<nil>", "retrying substituted "},
 		{"broken", class(llm.Broken), "ab", 1, "<nil>", "retrying substituted "},

@@ -282,8 +282,3 @@ func appendReceipt(dst, receipt []byte) []byte {
 	}
 	return dst
 }
-
-// Ping appends the event that keeps a connection alive.
-func (e *Encoder) Ping(dst []byte) []byte {
-	return append(dst, "event: ping\ndata: {\"type\":\"ping\"}\n\n"...)
-}

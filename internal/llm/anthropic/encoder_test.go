@@ -241,7 +241,6 @@ func TestEncoderReasoning(t *testing.T) {
 	feed(t, e, r, delta(`{"role":"assistant","content":""}`), delta(`{"reasoning_content":"H"}`), delta(`{"reasoning_content":"m","reasoning":"m"}`), delta(`{"content":"a\n","reasoning_content":null}`), delta(`{"refusal":"b"}`))
 	r.frames(t, e.Event(nil, &llm.Event{Data: []byte(`{"choices":[],"usage":{"prompt_tokens":1}}`), Usage: true}))
 	r.frames(t, e.Event(nil, &llm.Event{Data: []byte(delta(`{"content":[{"type":"text","text":"c"}]}`)), Content: []byte("c")}))
-	r.frames(t, e.Ping(nil))
 	r.frames(t, e.End(nil, llm.Ending{Finish: "length", Usage: llm.Usage{Input: 1, CachedInput: 2, CacheWrite: 3, Output: 4, Reasoning: 5}}))
 	got, _ := json.Marshal(r.message)
 	want := `{"content":[{"signature":"","thinking":"Hm","type":"thinking"},{"text":"a\nbc","type":"text"}],"id":"msg_1","model":"m","role":"assistant","stop_reason":"max_tokens","stop_sequence":null,"type":"message",` +
@@ -362,7 +361,7 @@ func TestEncoderWholeOfOthers(t *testing.T) {
 
 func TestErrorShape(t *testing.T) {
 	e := anthropic.NewEncoder("1", "m")
-	for status, want := range map[int]string{400: "invalid_request_error", 401: "authentication_error", 402: "billing_error", 403: "permission_error", 404: "not_found_error", 409: "invalid_request_error",
+	for status, want := range map[int]string{400: "invalid_request_error", 401: "authentication_error", 402: "billing_error", 403: "permission_error", 404: "not_found_error", 408: "timeout_error", 409: "invalid_request_error",
 		413: "request_too_large", 422: "invalid_request_error", 429: "rate_limit_error", 500: "api_error", 502: "api_error", 503: "overloaded_error", 529: "overloaded_error", 504: "timeout_error"} {
 		var got struct {
 			Type  string

@@ -33,7 +33,7 @@ func errorType(status int) string {
 		return "rate_limit_error"
 	case http.StatusServiceUnavailable, 529: // 529 is Anthropic's own
 		return "overloaded_error"
-	case http.StatusGatewayTimeout:
+	case http.StatusRequestTimeout, http.StatusGatewayTimeout:
 		return "timeout_error"
 	}
 	if status >= 500 {

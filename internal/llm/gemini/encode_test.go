@@ -277,7 +277,7 @@ func TestEncodeErrors(t *testing.T) {
 	if err := json.Unmarshal(e.Error(wrong, 400), &r); err != nil || len(r.Error.Details) != 2 || !strings.HasSuffix(r.Error.Details[1].Type, "BadRequest") {
 		t.Errorf("%+v, %v", r.Error, err)
 	}
-	for status, want := range map[int]string{400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 402: "FAILED_PRECONDITION", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 405: "UNIMPLEMENTED", 409: "ABORTED",
+	for status, want := range map[int]string{400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 402: "FAILED_PRECONDITION", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 405: "UNIMPLEMENTED", 408: "DEADLINE_EXCEEDED", 409: "ABORTED",
 		413: "INVALID_ARGUMENT", 422: "INVALID_ARGUMENT", 499: "CANCELLED", 500: "INTERNAL", 502: "UNAVAILABLE", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"} {
 		if err := json.Unmarshal(gemini.ErrorBody(fault.New(fault.Internal, "x", "x"), status), &r); err != nil || r.Error.Status != want {
 			t.Errorf("%d: %+v", status, r.Error)

@@ -71,7 +71,7 @@ func statusWord(status int) string {
 		return "CANCELLED"
 	case 502, 503:
 		return "UNAVAILABLE"
-	case 504:
+	case 408, 504:
 		return "DEADLINE_EXCEEDED"
 	}
 	return "INTERNAL"

@@ -226,9 +226,10 @@ func (c complaint) class(status int) llm.Class {
 	case 402:
 		return llm.NoQuota
 	case 404:
-		if strings.Contains(strings.ToLower(c.message), "model") {
+		if c.ofModel() {
 			return llm.NoModel
 		}
+		return llm.WrongAddress
 	case 408, 504, 522, 524: // 52x: Cloudflare's
 		return llm.TimedOut
 	case 410:
@@ -239,6 +240,12 @@ func (c complaint) class(status int) llm.Class {
 		return llm.Overloaded
 	}
 	return llm.Broken
+}
+
+// ofModel tells whether a 404 is about the model, and not about the address.
+func (c complaint) ofModel() bool {
+	m := strings.ToLower(c.message)
+	return strings.Contains(m, "model") || strings.HasPrefix(m, "no endpoints found") // OpenRouter: nobody there serves it
 }
 
 // named gives the class that a code or a type stands for.
@@ -253,7 +260,7 @@ func (c complaint) named(status int) (llm.Class, bool) {
 		case "model_not_found", "invalid_model", "model_not_active", "model_decommissioned", "unknown_model":
 			return llm.NoModel, true
 		case "not_found_error", "not_found":
-			if status == 404 {
+			if status == 404 && !strings.EqualFold(c.message, "not found") { // Anthropic's, of a path that it has not
 				return llm.NoModel, true
 			}
 		case "rate_limit_exceeded", "rate_limit_error", "rate_limit_reached_error", "resource_exhausted", "too_many_requests":

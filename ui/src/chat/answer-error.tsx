@@ -16,6 +16,7 @@ const advice: Record<string, string> = {
   provider_key_refused: "An administrator has been told. Ask another model meanwhile.",
   provider_quota: "An administrator has been told. Ask another model meanwhile.",
   provider_unknown_model: "An administrator has been told. Ask another model meanwhile.",
+  provider_wrong_address: "An administrator has been told. Ask another model meanwhile.",
   queue_full: "Too many requests wait for this provider. Wait a moment, then try again, or ask another model.",
   queue_timeout: "There was no free place in time. Wait a moment, then try again, or ask another model.",
   needs_key: "This provider has no key yet. An administrator can add one.",
