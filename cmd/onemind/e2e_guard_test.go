@@ -182,6 +182,26 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
+// What is searched for is bounded before a database sees it.
+func TestSearchIsBounded(t *testing.T) {
+	in := newInstance(t, sim.Options{Scripts: map[string]sim.Script{"m": {Pieces: 5}}}, "m")
+	root := in.user("root", "admin", "0")
+	for _, path := range []string{"/api/admin/users", "/api/conversations"} {
+		for _, letter := range []string{"a", "%25", "%F0%9F%98%80"} { // 1 byte, one that a pattern escapes, 4 bytes
+			root.app("GET", path+"?q="+strings.Repeat(letter, 200), nil).want(200)
+			for _, n := range []int{201, 60_000 / len(letter)} {
+				r := root.app("GET", path+"?q="+strings.Repeat(letter, n), nil).want(422)
+				if text := string(r.body); r.code() != "invalid_field" || !strings.Contains(text, `"field":"q"`) || !strings.Contains(text, "200 characters") {
+					t.Errorf("%s with %d: %s", path, n, text)
+				}
+			}
+		}
+	}
+	if text := in.log.String(); strings.Contains(text, "request failed") {
+		t.Error("the server blames itself")
+	}
+}
+
 // A broken file changes nothing and says where it is broken.
 func TestBrokenCatalogFile(t *testing.T) {
 	in := newInstance(t, sim.Options{Scripts: map[string]sim.Script{"m": {Pieces: 5}}}, "m")

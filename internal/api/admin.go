@@ -69,7 +69,11 @@ func (s *Server) listUsers(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	users, err := s.Accounts.Users(r.Context(), account.Filter{Query: r.URL.Query().Get("q"), After: r.URL.Query().Get("cursor"), Limit: limit})
+	query, err := queryOf(r)
+	if err != nil {
+		return err
+	}
+	users, err := s.Accounts.Users(r.Context(), account.Filter{Query: query, After: r.URL.Query().Get("cursor"), Limit: limit})
 	if err != nil {
 		return err
 	}

@@ -7,9 +7,11 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"onemind/internal/fault"
 )
@@ -29,6 +31,8 @@ func statusOf(k fault.Kind) int {
 		return http.StatusNotFound
 	case fault.NotAllowed:
 		return http.StatusMethodNotAllowed
+	case fault.TooSlow:
+		return http.StatusRequestTimeout
 	case fault.Conflict:
 		return http.StatusConflict
 	case fault.Stale:
@@ -126,6 +130,9 @@ func errTooLarge(limit int64) error {
 	return fault.New(fault.TooLarge, "request_too_large", "The request is larger than %d MB.", limit>>20)
 }
 
+// errTooSlow is what a body that does not come in time gets.
+var errTooSlow = &fault.Error{Kind: fault.TooSlow, Code: "body_timeout", Text: "The request's body came too slowly, and was waited for no longer."}
+
 // bodyAtOnce is the most memory, in bytes, that the length of a body gets before the
 // body itself is there: anybody can promise a long one and send nothing.
 const bodyAtOnce = 256 << 10
@@ -140,6 +147,10 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
 		return nil, errTooLarge(limit)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		w.Header().Set("Connection", "close")
+		return nil, errTooSlow.Because(err)
 	}
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "body_unreadable", "The request's body could not be read.").Because(err)
@@ -253,6 +264,19 @@ func limitOf(r *http.Request) (int, error) {
 		return 0, fault.Field("limit", "must be a whole number from 1 to 200")
 	}
 	return n, nil
+}
+
+// maxQuery is how long a search may be, in characters. SQLite compares no pattern
+// of 50,000 bytes.
+const maxQuery = 200
+
+// queryOf reads ?q=, what to search for.
+func queryOf(r *http.Request) (string, error) {
+	text := r.URL.Query().Get("q")
+	if utf8.RuneCountInString(text) > maxQuery {
+		return "", fault.Field("q", "must have at most %d characters", maxQuery)
+	}
+	return text, nil
 }
 
 // cursorOf reads a numeric ?cursor=.

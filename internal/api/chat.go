@@ -283,8 +283,11 @@ func (s *Server) listConversations(w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	q := r.URL.Query()
-	list, next, err := s.Chats.List(r.Context(), userOf(r), chat.Page{Query: q.Get("q"), Cursor: q.Get("cursor"), Limit: min(limit, 100)})
+	query, err := queryOf(r)
+	if err != nil {
+		return err
+	}
+	list, next, err := s.Chats.List(r.Context(), userOf(r), chat.Page{Query: query, Cursor: r.URL.Query().Get("cursor"), Limit: min(limit, 100)})
 	if err != nil {
 		return err
 	}

@@ -154,6 +154,7 @@ func (s *Server) outer(next http.Handler) http.Handler {
 		r = r.WithContext(context.WithValue(r.Context(), requestIDKey, id))
 		h := w.Header()
 		h["X-Request-Id"] = []string{id}
+		inTime(w, r)
 		defer func() {
 			if v := recover(); v != nil && v != http.ErrAbortHandler { //nolint:errorlint // a panic's value, compared as net/http does
 				s.Log.Error("handler panicked", "route", r.Pattern, "request_id", id, "panic", v, "stack", string(debug.Stack()))

@@ -22,6 +22,7 @@ const (
 	Forbidden                   // 403: known, but not allowed
 	NotFound                    // 404: not there, or not yours
 	NotAllowed                  // 405: the address takes other methods
+	TooSlow                     // 408: the request's body did not come in time
 	Conflict                    // 409: another act won, or a key was used for another request
 	Stale                       // 412: the row changed since it was read
 	TooLarge                    // 413: more bytes than a request may have
