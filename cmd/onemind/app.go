@@ -106,6 +106,7 @@ type app struct {
 	engine  *gateway.Engine
 	hub     *replay.Hub
 	chats   *chat.Chats
+	streams *replay.Streams
 	server  *api.Server
 	started time.Time
 
@@ -138,7 +139,15 @@ func assemble(b *books, started time.Time) (*app, error) {
 		chats.Elsewhere = b.together.stopElsewhere
 	}
 	a.chats = chat.New(chats)
-	a.server = api.New(api.Config{Accounts: b.accounts, Catalog: b.catalog, Chats: a.chats, Ledger: b.ledger, Engine: a.engine,
+	streams := replay.StreamsConfig{Hub: a.hub, Owner: b.together.boot, Alive: b.together.crew.Alive, Log: b.log}
+	if b.config.alone() {
+		streams.Alive = gone
+	}
+	if len(b.stores.buses) > 0 {
+		streams.Watched = func(name string) { b.together.tell(fleet.Signal{Kind: fleet.Reader, Arg: name}) }
+	}
+	a.streams = replay.NewStreams(streams)
+	a.server = api.New(api.Config{Accounts: b.accounts, Catalog: b.catalog, Chats: a.chats, Streams: a.streams, Ledger: b.ledger, Engine: a.engine,
 		Limits: b.stores.limits, Web: page, Push: b.push, Log: b.log, Instance: instanceName(b.config), Boot: b.together.boot, Version: version,
 		Public: b.config.get("ONEMIND_PUBLIC_URL"), Started: started, Sign: b.signer.Sign, Keys: b.signer.PublicKeys().JWKS(),
 		Instances: b.together.crew.Instances})

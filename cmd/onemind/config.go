@@ -42,6 +42,7 @@ func settings() []setting {
 		{name: "ONEMIND_CONFIG_SOURCE", value: "database", allowed: []string{"database", "builtin"}, help: "`builtin` serves the built-in catalog instead of the database: the rollback switch."},
 		{name: "ONEMIND_INSTANCE", help: "Name of this instance in the admin's list; empty means the host name."},
 		{name: "ONEMIND_DRAIN_TIMEOUT", value: "25s", help: "How long open answers may go on after a stop was asked for."},
+		{name: "ONEMIND_STREAM_BUFFER", value: "durable", allowed: []string{"durable", "memory"}, help: "Where the events of runs are kept for readers that come back: `durable` in Redis, or in the database without one; `memory` in the process, for one instance: cheaper, but a crash loses what was being written."},
 		{name: "ONEMIND_ADMIN_EMAIL", help: "With the password: makes the first administrator at the first start."},
 		{name: "ONEMIND_ADMIN_PASSWORD", secret: true, help: "Password of the first administrator."},
 		{name: "ONEMIND_LOG_LEVEL", value: "info", allowed: []string{"debug", "info", "warn", "error"}, help: "Least level that is logged."},
@@ -153,6 +154,9 @@ func (c *config) checkStores() error {
 	}
 	if redis := c.values["REDIS_URL"]; redis != "" && !strings.HasPrefix(redis, "redis://") && !strings.HasPrefix(redis, "rediss://") {
 		return errors.New("REDIS_URL: must begin with redis:// or rediss://")
+	}
+	if c.values["ONEMIND_STREAM_BUFFER"] == "memory" && c.values["REDIS_URL"] != "" {
+		return errors.New("ONEMIND_STREAM_BUFFER: memory is for one instance alone; with REDIS_URL set, streams are read from any instance and have to be durable")
 	}
 	if !c.postgres() {
 		for _, name := range []string{"DATABASE_DIRECT_URL", "DATABASE_REPLICA_URL", "REDIS_URL"} {

@@ -10,6 +10,7 @@ import (
 	"net/http/pprof"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -104,7 +105,10 @@ func (a *app) drain(server *http.Server, timeout time.Duration) error {
 	a.server.Drain()
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	a.chats.Shutdown(ctx)
+	var open sync.WaitGroup
+	open.Go(func() { a.chats.Shutdown(ctx) })
+	open.Go(func() { a.streams.Shutdown(ctx) })
+	open.Wait()
 	a.server.Close()
 	if err := server.Shutdown(ctx); err != nil {
 		return errors.Join(server.Close())

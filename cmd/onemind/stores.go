@@ -95,6 +95,15 @@ type shared struct {
 // openStores opens what the settings name. live gives the number of instances
 // that share the limits.
 func openStores(ctx context.Context, c *config, serving bool, live func() int, log *slog.Logger) (*stores, error) {
+	s, err := openDatabase(ctx, c, serving, live, log)
+	if err == nil && c.get("ONEMIND_STREAM_BUFFER") == "memory" {
+		s.replay = replay.Config{Store: memory.NewReplay()}
+	}
+	return s, err
+}
+
+// openDatabase opens the database and what is shared beside it.
+func openDatabase(ctx context.Context, c *config, serving bool, live func() int, log *slog.Logger) (*stores, error) {
 	if !c.postgres() {
 		return openFile(ctx, c, serving)
 	}

@@ -101,6 +101,10 @@ func (t *together) hear(s fleet.Signal) {
 		if t.app != nil {
 			t.app.chats.StopHere(run, answer)
 		}
+	case fleet.Reader:
+		if t.app != nil {
+			t.app.streams.ReadElsewhere(s.Arg)
+		}
 	case fleet.User, fleet.Session, fleet.Key:
 		t.forget(s)
 		select {

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import OpenAI, { APIError, AuthenticationError, BadRequestError, NotFoundError, RateLimitError, UnprocessableEntityError, toFile } from "openai";
+import { Stream } from "openai/streaming";
 import { prices, until } from "../admin.mjs";
 import { inputTokens, person, thought, toolArguments } from "../answers.mjs";
 import { picture, textOf, vectorOf } from "../upstream.mjs";
@@ -92,6 +93,26 @@ test("a stream that is given up ends the provider's call within a second and cos
   assert.equal(receipt.outcome, "stopped");
   assert.ok(receipt.charge_nano_usd > 0);
   assert.ok(receipt.tokens.output >= 10 && receipt.tokens.output < 400, `${receipt.tokens.output} tokens of output`);
+});
+
+test("a resumable stream that broke off is picked up again, and the client reads it", async () => {
+  const { data: stream, response } = await client.chat.completions.create({ model: "steady", messages, stream: true, resumable: true }).withResponse();
+  let chunks = 0;
+  for await (const chunk of stream) {
+    if (chunk.choices[0]?.delta.content && ++chunks === 3) break;
+  }
+  stream.controller.abort();
+  const id = response.headers.get("x-request-id");
+  const again = await fetch(`${server.origin}/v1/streams/${id}`, { headers: { Authorization: `Bearer ${key}` } });
+  let text = "";
+  let last;
+  for await (const chunk of Stream.fromSSEResponse(again, new AbortController())) {
+    text += chunk.choices[0]?.delta.content ?? "";
+    last = chunk;
+  }
+  assert.equal(text, textOf("steady"));
+  assert.equal(last.onemind.outcome, "finished");
+  assert.equal((await receiptOf(id)).charge_nano_usd, last.onemind.charge_nano_usd);
 });
 
 test("a wrong key is an AuthenticationError", async () => {

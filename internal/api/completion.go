@@ -45,13 +45,8 @@ type completion struct {
 }
 
 // complete makes one model call with an API key and answers in the caller's
-// dialect. A disconnect cancels it.
+// dialect. A disconnect cancels it, unless it is resumable.
 func (s *Server) complete(w http.ResponseWriter, r *http.Request, in openai.Request, e encoder) error {
-	if in.Resumable {
-		f := fault.New(fault.Invalid, "unsupported_parameter", "resumable is not available on this server yet.")
-		f.Field = "resumable"
-		return f
-	}
 	bound, err := maxCost(in)
 	if err != nil {
 		return err
@@ -75,6 +70,11 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request, in openai.Requ
 		if t, ok := e.(interface{ Type() string }); ok && t.Type() != "text/event-stream" {
 			c.sse.kind = t.Type()
 		}
+	}
+	switch {
+	case in.Resumable:
+		return c.resume(r)
+	case in.Stream:
 		return c.stream(r.Context())
 	}
 	return c.whole(r.Context())
@@ -183,21 +183,28 @@ func (c *completion) hit() {
 
 // notice tells a caller who waits what for, in a comment that clients pass over.
 func (c *completion) notice(n gateway.Notice) {
-	text := ""
-	switch n.Kind {
-	case upstream.Queued:
-		if n.Place == 0 {
-			return
-		}
-		text = "queued place=" + strconv.Itoa(n.Place) + " estimate=" + strconv.FormatInt(int64(n.Estimate.Round(time.Second)/time.Second), 10) + "s"
-	case upstream.Retrying:
-		text = "retrying attempt=" + strconv.Itoa(n.Attempt) + " after=" + n.Code
-	case upstream.Substituted:
-		text = "substituted model=" + n.Model + " after=" + n.Code
-	}
-	if c.sse.begun() || n.Kind == upstream.Queued { // else a status can still say it better
+	if text := noticeOf(n); text != "" && (c.sse.begun() || waits(n)) {
 		_ = c.sse.comment(text) // a reader that is gone is noticed at the next event
 	}
+}
+
+// waits tells whether a notice is worth the beginning of a stream. What else goes
+// on before it a status can still say better.
+func waits(n gateway.Notice) bool { return n.Kind == upstream.Queued }
+
+// noticeOf is a notice in a few words; empty when there is nothing to say.
+func noticeOf(n gateway.Notice) string {
+	switch n.Kind {
+	case upstream.Queued:
+		if n.Place > 0 {
+			return "queued place=" + strconv.Itoa(n.Place) + " estimate=" + strconv.FormatInt(int64(n.Estimate.Round(time.Second)/time.Second), 10) + "s"
+		}
+	case upstream.Retrying:
+		return "retrying attempt=" + strconv.Itoa(n.Attempt) + " after=" + n.Code
+	case upstream.Substituted:
+		return "substituted model=" + n.Model + " after=" + n.Code
+	}
+	return ""
 }
 
 // broke ends a stream that failed: as a plain error while nothing was sent, as

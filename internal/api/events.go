@@ -88,10 +88,21 @@ func (e *eventWriter) raw(frames []byte, more bool) error {
 
 // event sends one event with an id.
 func (e *eventWriter) event(id []byte, payload []byte, more bool) error {
-	e.mu.Lock()
-	e.buf = append(append(append(e.buf, "id: "...), id...), '\n')
-	e.mu.Unlock()
+	e.id(id)
 	return e.data(payload, more)
+}
+
+// numbered sends one frame that is whole, with an id.
+func (e *eventWriter) numbered(id []byte, frame []byte, more bool) error {
+	e.id(id)
+	return e.raw(frame, more)
+}
+
+// id begins an event that has one.
+func (e *eventWriter) id(id []byte) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.buf = append(append(append(e.buf, "id: "...), id...), '\n')
 }
 
 // comment sends a line that readers ignore.

@@ -26,6 +26,7 @@ import (
 	"onemind/internal/fleet"
 	"onemind/internal/gateway"
 	"onemind/internal/limit"
+	"onemind/internal/replay"
 )
 
 // Config is what a Server needs.
@@ -33,6 +34,7 @@ type Config struct {
 	Accounts *account.Accounts
 	Catalog  *catalog.Catalog
 	Chats    *chat.Chats
+	Streams  *replay.Streams // answers to SDKs that can be picked up again
 	Ledger   *credit.Ledger
 	Engine   *gateway.Engine
 	Limits   limit.Limiter

@@ -217,13 +217,7 @@ func (l *liveRun) flush() {
 	for i, e := range events {
 		number[i] = e.numbered()
 	}
-	ctx := context.WithoutCancel(l.chats.base)
-	err := l.log.Append(ctx, number)
-	for end, pause := time.Now().Add(logWithin), 20*time.Millisecond; err != nil && time.Now().Before(end); pause = min(2*pause, time.Second) {
-		time.Sleep(pause)
-		err = l.log.Append(ctx, number)
-	}
-	if err != nil {
+	if err := l.log.AppendWithin(context.WithoutCancel(l.chats.base), logWithin, number); err != nil {
 		l.chats.Log.Error("a run's log could not be written", "run", l.run.ID, "err", err)
 		l.stop("")
 	}

@@ -91,6 +91,7 @@ const (
 	Key      Kind = "key"      // hash of an API key that was revoked
 	Credits  Kind = "credits"  // ids, comma between, of users whose balance or conversations changed
 	Stop     Kind = "stop"     // run to stop, or run/answer
+	Reader   Kind = "reader"   // name of a resumable stream that has a reader on the sender's instance
 	// Missed is heard when a line stands again: whatever was told meanwhile is not known.
 	Missed Kind = "missed"
 )

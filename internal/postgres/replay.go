@@ -101,7 +101,8 @@ func (db *DB) TrimEvents(ctx context.Context, before time.Time) error {
 				SELECT (SELECT e.run_id FROM onemind.run_events e WHERE e.run_id > logs.run_id ORDER BY e.run_id LIMIT 1) FROM logs WHERE logs.run_id IS NOT NULL)
 			SELECT run_id FROM logs WHERE run_id IS NOT NULL AND (
 				EXISTS (SELECT 1 FROM onemind.runs r WHERE r.id = logs.run_id AND r.finished_at < $1)
-				OR (SELECT e.last AND e.created_at < $1 FROM onemind.run_events e WHERE e.run_id = logs.run_id ORDER BY e.seq DESC LIMIT 1))`, cut(before))
+				OR (SELECT e.created_at < CASE WHEN e.last THEN $1::timestamptz ELSE $2 END AND (e.last OR NOT EXISTS (SELECT 1 FROM onemind.runs r WHERE r.id = logs.run_id))
+					FROM onemind.run_events e WHERE e.run_id = logs.run_id ORDER BY e.seq DESC LIMIT 1))`, cut(before), cut(before.Add(-replay.Silence)))
 		return err
 	})
 	if err != nil {

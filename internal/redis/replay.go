@@ -15,7 +15,7 @@ import (
 
 // How long the events of a run live: of an open one longer than any run takes.
 const (
-	openFor  = 24 * time.Hour
+	openFor  = replay.Silence
 	endedFor = replay.Keep
 )
 

@@ -36,8 +36,10 @@ type Log struct {
 	hub    *Hub
 	run    string
 	mu     sync.Mutex
-	events []Event       // all of them, from number first+1 on
-	first  int64         // number before events[0]
+	begin  int64         // number before the first event of this live log
+	events []Event       // those from number first+1 on
+	first  int64         // number before events[0]: begin, until the log is long
+	size   int           // bytes of events
 	more   chan struct{} // closed and replaced when events grow
 	done   bool
 	moved  bool // Spare has the whole log; touched by the writer only
@@ -45,7 +47,7 @@ type Log struct {
 
 // Open starts the live log of a run, after the events the store has already.
 func (h *Hub) Open(run string, after int64) *Log {
-	l := &Log{hub: h, run: run, first: after, more: make(chan struct{})}
+	l := &Log{hub: h, run: run, begin: after, first: after, more: make(chan struct{})}
 	h.mu.Lock()
 	h.live[run] = l
 	h.mu.Unlock()
@@ -72,7 +74,7 @@ func (l *Log) Append(ctx context.Context, number []func(seq int64) Event) error 
 		return fmt.Errorf("append to the log of run %s: %w", l.run, err)
 	}
 	l.mu.Lock()
-	l.events = append(l.events, events...)
+	l.keep(events)
 	l.done = events[len(events)-1].Last
 	close(l.more)
 	l.more = make(chan struct{})
@@ -80,14 +82,46 @@ func (l *Log) Append(ctx context.Context, number []func(seq int64) Event) error 
 	return nil
 }
 
+// liveBytes is how much of a log is kept in memory: much more than nearly every
+// run says. Readers that are further behind read from the store.
+const liveBytes = 8 << 20
+
+// keep adds events to those in memory, and lets the older half go when they are
+// many. mu is held.
+func (l *Log) keep(events []Event) {
+	l.events = append(l.events, events...)
+	for _, e := range events {
+		l.size += len(e.Data)
+	}
+	if l.size <= liveBytes {
+		return
+	}
+	n := 0
+	for ; l.size > liveBytes/2 && n < len(l.events); n++ {
+		l.size -= len(l.events[n].Data)
+	}
+	l.events, l.first = slices.Clone(l.events[n:]), l.first+int64(n)
+}
+
+// AppendWithin appends, and tries again for a while when the store is away. The error is
+// the last one.
+func (l *Log) AppendWithin(ctx context.Context, within time.Duration, number []func(seq int64) Event) error {
+	err := l.Append(ctx, number)
+	for end, pause := time.Now().Add(within), 20*time.Millisecond; err != nil && time.Now().Before(end); pause = min(2*pause, time.Second) {
+		time.Sleep(pause)
+		err = l.Append(ctx, number)
+	}
+	return err
+}
+
 // store writes events to the Store. When that fails, or has lost what came
-// before, the whole log moves to the Spare and stays there.
+// before, the whole log moves to the Spare and stays there, if it is still in memory.
 func (l *Log) store(ctx context.Context, events []Event) error {
 	if l.moved {
 		return l.hub.Spare.AppendEvents(ctx, l.run, events)
 	}
 	err := l.hub.Store.AppendEvents(ctx, l.run, events)
-	if err == nil || l.hub.Spare == nil {
+	if err == nil || l.hub.Spare == nil || l.first > l.begin {
 		return err
 	}
 	whole := append(slices.Clip(l.events), events...)

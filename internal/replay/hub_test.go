@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -24,14 +26,20 @@ func numbered(last bool) func(int64) replay.Event {
 	}
 }
 
-// follow collects the numbers a reader sees from after on, until the log ends.
-func follow(ctx context.Context, h *replay.Hub, after int64) ([]int64, error) {
+var errEnough = errors.New("enough")
+
+// follow collects the numbers a reader sees from after on, until the log ends or
+// until a number, which is 0 for none.
+func follow(ctx context.Context, h *replay.Hub, after, until int64) ([]int64, error) {
 	var seen []int64
 	err := h.Follow(ctx, "run", replay.Reader{After: after, Every: time.Minute, Idle: func() error { return nil },
 		Running: func(context.Context) (bool, error) { return false, nil },
 		Emit: func(events []replay.Event) error {
 			for _, e := range events {
 				seen = append(seen, e.Seq)
+				if e.Seq == until {
+					return errEnough
+				}
 			}
 			return nil
 		}})
@@ -50,7 +58,7 @@ func TestEveryReaderSeesEveryEventOnce(t *testing.T) {
 	results := make(chan result)
 	for after := range int64(20) {
 		go func() {
-			seen, err := follow(t.Context(), h, after*3)
+			seen, err := follow(t.Context(), h, after*3, 0)
 			results <- result{after * 3, seen, err}
 		}()
 	}
@@ -71,20 +79,20 @@ func TestEveryReaderSeesEveryEventOnce(t *testing.T) {
 			}
 		}
 	}
-	if seen, err := follow(t.Context(), h, 10); err != nil || len(seen) != events-10 {
+	if seen, err := follow(t.Context(), h, 10, 0); err != nil || len(seen) != events-10 {
 		t.Errorf("from the store: %d events, %v", len(seen), err)
 	}
-	if seen, err := follow(t.Context(), h, events); err != nil || len(seen) != 0 {
+	if seen, err := follow(t.Context(), h, events, 0); err != nil || len(seen) != 0 {
 		t.Errorf("a reader that saw everything: %v, %v", seen, err)
 	}
 }
 
 func TestGone(t *testing.T) {
 	h := newHub(t)
-	if _, err := follow(t.Context(), h, 0); !errors.Is(err, replay.ErrGone) {
+	if _, err := follow(t.Context(), h, 0, 0); !errors.Is(err, replay.ErrGone) {
 		t.Errorf("a log that never was: %v", err)
 	}
-	if _, err := follow(t.Context(), h, 7); !errors.Is(err, replay.ErrGone) {
+	if _, err := follow(t.Context(), h, 7, 0); !errors.Is(err, replay.ErrGone) {
 		t.Errorf("a number that never was: %v", err)
 	}
 }
@@ -229,4 +237,44 @@ func TestEndsBetweenLooks(t *testing.T) {
 		t.Error(err)
 	}
 	whole(t, "the reader", seen, 3)
+}
+
+// A long log takes a bounded part of the memory, and its readers miss nothing.
+func TestLongLogInBoundedMemory(t *testing.T) {
+	heap := func() int64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	h := newHub(t)
+	log := h.Open("run", 0)
+	const events, atOnce = 4000, 50
+	said := strings.Repeat("x", 16<<10)
+	before := heap()
+	for i := range events / atOnce {
+		number := make([]func(int64) replay.Event, atOnce)
+		for j := range number {
+			number[j] = func(seq int64) replay.Event {
+				return replay.Event{Seq: seq, Data: fmt.Append(nil, seq, said), Last: seq == events}
+			}
+		}
+		if err := log.Append(t.Context(), number); err != nil {
+			t.Fatal(err)
+		}
+		if i == 2 {
+			if seen, err := follow(t.Context(), h, 100, 150); len(seen) != 50 || !errors.Is(err, errEnough) {
+				t.Fatalf("while it is short: %d events, %v", len(seen), err)
+			}
+		}
+	}
+	if grown := heap() - before; grown > 16<<20 {
+		t.Errorf("%d MB of %d stay in memory", grown>>20, events*len(said)>>20)
+	}
+	for _, after := range []int64{0, 1, 2000, events - 1} {
+		if seen, err := follow(t.Context(), h, after, 0); int64(len(seen)) != events-after || err != nil {
+			t.Errorf("after %d: %d events, %v", after, len(seen), err)
+		}
+	}
 }

@@ -21,12 +21,16 @@ type Event struct {
 	Last bool // run.finished: nothing follows
 }
 
+// Silence is how long a log that has no end may be silent; no answer takes as long.
+const Silence = 24 * time.Hour
+
 // A Store keeps logs durably; an appended event survives a crash.
 type Store interface {
 	// AppendEvents adds events to a run's log; their numbers continue without a gap.
 	AppendEvents(ctx context.Context, run string, events []Event) error
 	// EventsAfter gives the events with a number above after, in order, at most limit.
 	EventsAfter(ctx context.Context, run string, after int64, limit int) ([]Event, error)
-	// TrimEvents forgets the logs of runs that ended before a time.
+	// TrimEvents forgets logs that ended before a time, and those of no run that had
+	// been silent for Silence before it: whoever wrote them is gone.
 	TrimEvents(ctx context.Context, before time.Time) error
 }

@@ -85,7 +85,8 @@ func (db *DB) TrimEvents(ctx context.Context, before time.Time) error {
 				SELECT (SELECT min(run_id) FROM run_events e WHERE e.run_id > logs.run_id) FROM logs WHERE logs.run_id IS NOT NULL)
 			SELECT run_id FROM logs WHERE run_id IS NOT NULL AND (
 				EXISTS (SELECT 1 FROM runs r WHERE r.id = logs.run_id AND r.finished_at < ?1)
-				OR (SELECT last = 1 AND created_at < ?1 FROM run_events e WHERE e.run_id = logs.run_id ORDER BY seq DESC LIMIT 1))`, before)
+				OR (SELECT created_at < CASE WHEN last = 1 THEN ?1 ELSE ?2 END AND (last = 1 OR NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = logs.run_id))
+					FROM run_events e WHERE e.run_id = logs.run_id ORDER BY seq DESC LIMIT 1))`, before, before.Add(-replay.Silence))
 		return err
 	})
 	if err != nil {

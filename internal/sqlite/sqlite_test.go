@@ -50,4 +50,5 @@ func TestChats(t *testing.T) {
 
 func TestReplay(t *testing.T) {
 	storetest.Replay(t, func(t *testing.T) replay.Store { return open(t) })
+	storetest.ReplaySilence(t, open(t))
 }

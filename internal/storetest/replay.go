@@ -122,3 +122,14 @@ func replayTrim(t *testing.T, s replay.Store) {
 	check(t, s.AppendEvents(ctx, "open", events("open", 3, 3)))
 	logged(t, s, "open", 0, 3)
 }
+
+// ReplaySilence holds a store that forgets nothing by itself to forgetting the logs
+// that nobody writes any more.
+func ReplaySilence(t *testing.T, s replay.Store) {
+	ctx := context.Background()
+	check(t, s.AppendEvents(ctx, "lost", events("lost", 1, 2)))
+	check(t, s.TrimEvents(ctx, time.Now().Add(replay.Silence-time.Minute)))
+	logged(t, s, "lost", 0, 2)
+	check(t, s.TrimEvents(ctx, time.Now().Add(replay.Silence+time.Minute)))
+	logged(t, s, "lost", 0, 0)
+}

@@ -83,7 +83,7 @@ func parameters() []string {
 		"parallel_tool_calls", "text", "reasoning", "stream", "stream_options", "store", "previous_response_id",
 		"conversation", "background", "prompt", "include", "metadata", "user", "safety_identifier", "prompt_cache_key",
 		"prompt_cache_retention", "prompt_cache_options", "service_tier", "truncation", "top_logprobs", "max_tool_calls",
-		"context_management", "moderation", "max_cost", "max_cost_nano_usd", "models",
+		"context_management", "moderation", "max_cost", "max_cost_nano_usd", "models", "resumable",
 	}
 }
 
@@ -301,7 +301,7 @@ func (r *request) limits() error {
 
 // same copies what chat completions has under the same name.
 func (r *request) same() error {
-	for _, name := range []string{"model", "temperature", "top_p", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier", "max_cost", "max_cost_nano_usd", "models"} {
+	for _, name := range []string{"model", "temperature", "top_p", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier", "max_cost", "max_cost_nano_usd", "models", "resumable"} {
 		if value := r.get(name); value != nil {
 			r.member(name, value)
 		}

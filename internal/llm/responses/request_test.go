@@ -131,7 +131,7 @@ func FuzzParse(f *testing.F) {
 		if _, err := openai.Parse(chat); err != nil {
 			name, _, _ := strings.Cut(fault.From(err).Field, "[")
 			switch name {
-			case "model", "temperature", "top_p", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier", "max_cost", "max_cost_nano_usd", "models":
+			case "model", "temperature", "top_p", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier", "max_cost", "max_cost_nano_usd", "models", "resumable":
 			default:
 				t.Fatalf("%s: %v", chat, err)
 			}
