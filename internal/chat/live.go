@@ -16,10 +16,6 @@ import (
 	"onemind/internal/upstream"
 )
 
-// flushEvery is the shortest time between two writes of a run's deltas to its
-// log: at most 20 writes a second, however many models stream.
-const flushEvery = 50 * time.Millisecond
-
 // liveRun is a run this instance serves.
 type liveRun struct {
 	chats *Chats
@@ -153,21 +149,7 @@ func (l *liveRun) keep(answers *sync.WaitGroup) {
 	defer c.runs.Done()
 	over := make(chan struct{})
 	go func() { answers.Wait(); close(over) }()
-	pause := time.NewTimer(flushEvery)
-	defer pause.Stop()
-	for running := true; running; {
-		select {
-		case <-l.wake:
-			l.flush()
-			pause.Reset(flushEvery)
-			select {
-			case <-pause.C:
-			case <-over:
-			}
-		case <-over:
-			running = false
-		}
-	}
+	replay.Paced(l.wake, over, l.flush)
 	// The log ends first: a crash in between leaves a run that recovery ends, not
 	// an ended run whose readers wait for a tail that never comes.
 	l.push(Event{Type: runFinished, Run: l.run.ID})
@@ -199,10 +181,6 @@ func (l *liveRun) persist(failed string, act func(context.Context) error) {
 	}
 }
 
-// logWithin is how long a log that cannot be written is tried again. Longer than a
-// restart of the store takes; what is delivered meanwhile waits in memory.
-const logWithin = 15 * time.Second
-
 // flush makes what is pending durable and shows it. A log that cannot be
 // written ends the run's answers: nobody could see what they are charged for.
 func (l *liveRun) flush() {
@@ -217,7 +195,7 @@ func (l *liveRun) flush() {
 	for i, e := range events {
 		number[i] = e.numbered()
 	}
-	if err := l.log.AppendWithin(context.WithoutCancel(l.chats.base), logWithin, number); err != nil {
+	if err := l.log.Persist(context.WithoutCancel(l.chats.base), number); err != nil {
 		l.chats.Log.Error("a run's log could not be written", "run", l.run.ID, "err", err)
 		l.stop("")
 	}

@@ -103,11 +103,20 @@ func (l *Log) keep(events []Event) {
 	l.events, l.first = slices.Clone(l.events[n:]), l.first+int64(n)
 }
 
-// AppendWithin appends, and tries again for a while when the store is away. The error is
+const (
+	// persistFor is how long a log that cannot be written is tried again. Longer than a
+	// restart of the store takes; what is delivered meanwhile waits in memory.
+	persistFor = 15 * time.Second
+	// paceEvery is the shortest time between two writes to a log: at most 20 a second,
+	// however fast an answer comes.
+	paceEvery = 50 * time.Millisecond
+)
+
+// Persist appends, and tries again for a while when the store is away. The error is
 // the last one.
-func (l *Log) AppendWithin(ctx context.Context, within time.Duration, number []func(seq int64) Event) error {
+func (l *Log) Persist(ctx context.Context, number []func(seq int64) Event) error {
 	err := l.Append(ctx, number)
-	for end, pause := time.Now().Add(within), 20*time.Millisecond; err != nil && time.Now().Before(end); pause = min(2*pause, time.Second) {
+	for end, pause := time.Now().Add(persistFor), 20*time.Millisecond; err != nil && time.Now().Before(end); pause = min(2*pause, time.Second) {
 		time.Sleep(pause)
 		err = l.Append(ctx, number)
 	}
@@ -130,6 +139,26 @@ func (l *Log) store(ctx context.Context, events []Event) error {
 	}
 	l.moved = true
 	return nil
+}
+
+// Paced calls flush after each wake, at most 20 times a second, until over
+// closes. What woke it last may not be flushed then.
+func Paced(wake, over <-chan struct{}, flush func()) {
+	pause := time.NewTimer(paceEvery)
+	defer pause.Stop()
+	for {
+		select {
+		case <-wake:
+			flush()
+			pause.Reset(paceEvery)
+			select {
+			case <-pause.C:
+			case <-over:
+			}
+		case <-over:
+			return
+		}
+	}
 }
 
 // Close ends the live log; the stored one stays readable.

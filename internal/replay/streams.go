@@ -20,11 +20,6 @@ var ErrInterrupted = fault.New(fault.Unavailable, "interrupted", "The server was
 const (
 	// unwatchedFor is how long a stream runs on without a reader; see product.md, section 8.
 	unwatchedFor = 60 * time.Second
-	// flushEvery is the shortest time between two writes to a stream's log: at most 20 a second.
-	flushEvery = 50 * time.Millisecond
-	// logWithin is how long a log that cannot be written is tried again: longer than a
-	// restart of the store takes.
-	logWithin = 15 * time.Second
 	// sayEvery is how often the instance that writes a stream is told that somebody
 	// reads it elsewhere: several times before it would give up.
 	sayEvery = unwatchedFor / 4
@@ -268,24 +263,10 @@ func frame(data []byte) func(int64) Event {
 
 // keep writes what is pending to the log until the answer is over, then ends it.
 func (w *Stream) keep(served <-chan struct{}) {
-	pause := time.NewTimer(flushEvery)
-	defer pause.Stop()
-	for running := true; running; {
-		select {
-		case <-w.wake:
-			w.flush()
-			pause.Reset(flushEvery)
-			select {
-			case <-pause.C:
-			case <-served:
-			}
-		case <-served:
-			running = false
-		}
-	}
+	Paced(w.wake, served, w.flush)
 	w.flush()
 	last := []func(int64) Event{func(seq int64) Event { return Event{Seq: seq, Data: []byte{}, Last: true} }}
-	for w.log.AppendWithin(context.WithoutCancel(w.streams.base), logWithin, last) != nil && w.streams.base.Err() == nil {
+	for w.log.Persist(context.WithoutCancel(w.streams.base), last) != nil && w.streams.base.Err() == nil {
 		continue // readers elsewhere wait for it
 	}
 	w.close()
@@ -305,7 +286,7 @@ func (w *Stream) flush() {
 	for i, data := range frames {
 		number[i] = frame(data)
 	}
-	if err := w.log.AppendWithin(context.WithoutCancel(w.streams.base), logWithin, number); err != nil {
+	if err := w.log.Persist(context.WithoutCancel(w.streams.base), number); err != nil {
 		w.streams.Log.Error("a stream's log could not be written", "stream", w.name, "err", err)
 		w.cancel()
 	}
