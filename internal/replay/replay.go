@@ -12,7 +12,7 @@ import (
 )
 
 // ErrGone reports a log that is not kept any more (or never was): read the run itself.
-var ErrGone = fault.New(fault.NotFound, "stream_gone", "The events of this run are not kept any more.")
+var ErrGone = fault.New(fault.NotFound, "stream_gone", "These events are not kept any more.")
 
 // Event is one numbered event. Data is its whole JSON, with seq, type and run in it.
 type Event struct {
