@@ -55,15 +55,7 @@ func (c contest) entrants() []entrant {
 }
 
 func measure(c contest) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	upAddr, err := freeAddr()
-	if err != nil {
-		return err
-	}
-	up, err := start("direct", upAddr, nil, self, "-role", "upstream", "-addr", upAddr)
+	up, err := startRole("direct", "upstream")
 	if err != nil {
 		return err
 	}
@@ -71,7 +63,7 @@ func measure(c contest) error {
 	results := map[string][]figures{}
 	var startup time.Duration
 	for range c.rounds {
-		if startup, err = c.round(self, up, results); err != nil {
+		if startup, err = c.round(up, results); err != nil {
 			return err
 		}
 	}
@@ -79,12 +71,8 @@ func measure(c contest) error {
 }
 
 // round measures every system once and gives how long OneMind took to start.
-func (c contest) round(self string, up *process, results map[string][]figures) (startup time.Duration, err error) {
-	proxyAddr, err := freeAddr()
-	if err != nil {
-		return 0, err
-	}
-	proxy, err := start("reverse proxy", proxyAddr, nil, self, "-role", "proxy", "-addr", proxyAddr, "-to", up.url)
+func (c contest) round(up *process, results map[string][]figures) (startup time.Duration, err error) {
+	proxy, err := startRole("reverse proxy", "proxy", "-to", up.url)
 	if err != nil {
 		return 0, err
 	}

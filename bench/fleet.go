@@ -159,15 +159,7 @@ func newFleet(ctx context.Context, o fleetOptions) (f *fleet, stop func(), err e
 		return f, stop, err
 	}
 	ends = append(ends, f.redis.Stop)
-	self, err := os.Executable()
-	if err != nil {
-		return f, stop, err
-	}
-	upAddr, err := freeAddr()
-	if err != nil {
-		return f, stop, err
-	}
-	up, err := start("upstream", upAddr, nil, self, "-role", "upstream", "-addr", upAddr)
+	up, err := startRole("upstream", "upstream")
 	if err != nil {
 		return f, stop, err
 	}

@@ -102,6 +102,19 @@ func freeAddr() (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
+// startRole runs this program once more in one of its roles, on a free address.
+func startRole(name, role string, more ...string) (*process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	return start(name, addr, nil, self, append([]string{"-role", role, "-addr", addr}, more...)...)
+}
+
 // start runs a program and waits until it answers.
 func start(name, addr string, env []string, path string, args ...string) (*process, error) {
 	cmd := exec.Command(path, args...) //nolint:gosec,noctx // ourselves or the binary to measure; ended by stop

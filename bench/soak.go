@@ -39,15 +39,7 @@ var soakProtocols = [3]string{"openai", "anthropic", "gemini"}
 // soak keeps a server busy with calls of every kind, some of which fail and some
 // of which are left in the middle, and shows what it holds as time goes by.
 func soak(c contest) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	upAddr, err := freeAddr()
-	if err != nil {
-		return err
-	}
-	up, err := start("upstream", upAddr, nil, self, "-role", "chaos", "-addr", upAddr)
+	up, err := startRole("upstream", "chaos")
 	if err != nil {
 		return err
 	}

@@ -60,15 +60,7 @@ func (c *Chats) Shutdown(ctx context.Context) {
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()
-	done := make(chan struct{})
-	go func() { c.runs.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		c.giveUp()
-		<-done
-	}
-	c.giveUp()
+	replay.Drain(ctx, &c.runs, c.giveUp)
 }
 
 // Title bounds.

@@ -36,8 +36,7 @@ func (c *Chats) start(ctx context.Context, run Run, tickets []*gateway.Ticket) (
 	if c.closed {
 		c.mu.Unlock()
 		cancel(ctx, tickets)
-		return Run{}, errors.Join(fault.New(fault.Unavailable, "draining", "This server is going down for an update. Try again.").After(2*time.Second),
-			c.Store.FinishRun(ctx, run.ID, time.Now()))
+		return Run{}, errors.Join(replay.ErrDraining, c.Store.FinishRun(ctx, run.ID, time.Now()))
 	}
 	l.log = c.Hub.Open(run.ID, 0)
 	c.live[run.ID] = l

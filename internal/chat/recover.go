@@ -8,12 +8,8 @@ import (
 	"time"
 
 	"onemind/internal/credit"
-	"onemind/internal/fault"
 	"onemind/internal/replay"
 )
-
-// errInterrupted is what an answer ends with when its instance died.
-var errInterrupted = fault.New(fault.Unavailable, "interrupted", "The server was interrupted while this answer was being written. What arrived is kept; try again for a whole answer.").After(time.Second)
 
 // Delivered counts the output tokens of an answer that its run's log holds, for
 // settling what a dead instance left open.
@@ -123,7 +119,7 @@ func (c *Chats) conclude(ctx context.Context, run Run) error {
 			return err
 		}
 		if a.State == Waiting || a.State == Streaming {
-			a.fail(errInterrupted)
+			a.fail(replay.ErrInterrupted)
 			if receipt != nil {
 				a.Tokens, a.Estimated, a.Charge, a.TotalMS = receipt.Tokens, receipt.Estimated, receipt.Charge, receipt.TotalMS
 			}

@@ -3,12 +3,10 @@ package memory
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
 
-	"onemind/internal/fault"
 	"onemind/internal/replay"
 )
 
@@ -44,8 +42,7 @@ func (r *Replay) AppendEvents(_ context.Context, run string, events []replay.Eve
 	for i, e := range events {
 		known := e.Seq <= int64(len(have))
 		if e.Seq < 1 || e.Seq != events[0].Seq+int64(i) || e.Seq > int64(len(have)+i+1) || known && !bytes.Equal(have[e.Seq-1].Data, e.Data) {
-			return fault.New(fault.Internal, "event_gap", "Something went wrong on our side.").
-				Because(fmt.Errorf("event %d does not continue the log of run %s", e.Seq, run))
+			return replay.ErrGap(run, e.Seq)
 		}
 	}
 	if fresh := int64(len(have)) - events[0].Seq + 1; fresh < int64(len(events)) {

@@ -4,24 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"onemind/internal/fault"
 	"onemind/internal/replay"
 )
 
 var _ replay.Store = (*DB)(nil)
-
-// errGap refuses events whose numbers do not go on where the log ends: two
-// writers of one run, or one that lost count.
-func errGap(run string, seq int64) error {
-	return fault.New(fault.Internal, "event_gap", "Something went wrong on our side.").
-		Because(fmt.Errorf("event %d does not continue the log of run %s", seq, run))
-}
 
 // errOverlap ends a transaction that met events which are there already.
 var errOverlap = errors.New("the log has these events")
@@ -35,7 +26,7 @@ func (db *DB) AppendEvents(ctx context.Context, run string, events []replay.Even
 	seqs, data, last := make([]int64, len(events)), make([][]byte, len(events)), make([]bool, len(events))
 	for i, e := range events {
 		if e.Seq != events[0].Seq+int64(i) {
-			return errGap(run, e.Seq)
+			return replay.ErrGap(run, e.Seq)
 		}
 		seqs[i], data[i], last[i] = e.Seq, e.Data, e.Last
 	}
@@ -63,11 +54,11 @@ func (db *DB) overlapping(ctx context.Context, run string, events []replay.Event
 		return err
 	}
 	if len(have) == 0 || have[0].Seq != events[0].Seq {
-		return errGap(run, events[0].Seq)
+		return replay.ErrGap(run, events[0].Seq)
 	}
 	for i, e := range have {
 		if !bytes.Equal(e.Data, events[i].Data) {
-			return errGap(run, e.Seq)
+			return replay.ErrGap(run, e.Seq)
 		}
 	}
 	return db.AppendEvents(ctx, run, events[len(have):])

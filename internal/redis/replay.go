@@ -9,7 +9,6 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"onemind/internal/fault"
 	"onemind/internal/replay"
 )
 
@@ -61,11 +60,6 @@ func streamKey(run string) string { return "stream:{" + run + "}" }
 // endedKey lists the logs that have ended, by the time of it.
 const endedKey = "streams:ended"
 
-func errGap(run string, seq int64) error {
-	return fault.New(fault.Internal, "event_gap", "Something went wrong on our side.").
-		Because(fmt.Errorf("event %d does not continue the log of run %s", seq, run))
-}
-
 // AppendEvents adds to a log; see replay.Store.
 func (r *Replay) AppendEvents(ctx context.Context, run string, events []replay.Event) error {
 	if len(events) == 0 {
@@ -79,7 +73,7 @@ func (r *Replay) AppendEvents(ctx context.Context, run string, events []replay.E
 	args := []string{itoa(events[0].Seq), itoa(int64(len(events))), milliseconds(ttl)}
 	for i, e := range events {
 		if e.Seq != events[0].Seq+int64(i) {
-			return errGap(run, e.Seq)
+			return replay.ErrGap(run, e.Seq)
 		}
 		ended := "0"
 		if e.Last {
@@ -96,7 +90,7 @@ func (r *Replay) AppendEvents(ctx context.Context, run string, events []replay.E
 		return fmt.Errorf("append to the stream of run %s: %w", run, err)
 	}
 	if done == 0 {
-		return errGap(run, events[0].Seq)
+		return replay.ErrGap(run, events[0].Seq)
 	}
 	if last {
 		_ = r.c.do(ctx, func(ctx context.Context) error { // it expires by itself, only later

@@ -161,6 +161,20 @@ func Paced(wake, over <-chan struct{}, flush func()) {
 	}
 }
 
+// Drain waits for those that write logs until ctx ends; then it makes them give
+// up, and waits for that.
+func Drain(ctx context.Context, writers *sync.WaitGroup, giveUp context.CancelFunc) {
+	done := make(chan struct{})
+	go func() { writers.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		giveUp()
+		<-done
+	}
+	giveUp()
+}
+
 // Close ends the live log; the stored one stays readable.
 func (l *Log) Close() {
 	l.hub.mu.Lock()

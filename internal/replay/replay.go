@@ -6,6 +6,7 @@ package replay
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"onemind/internal/fault"
@@ -13,6 +14,20 @@ import (
 
 // ErrGone reports a log that is not kept any more (or never was): read the run itself.
 var ErrGone = fault.New(fault.NotFound, "stream_gone", "These events are not kept any more.")
+
+// ErrInterrupted reports an answer whose instance died while it wrote.
+var ErrInterrupted = fault.New(fault.Unavailable, "interrupted", "The server was interrupted while this answer was being written. What arrived is kept; try again for a whole answer.").After(time.Second)
+
+// ErrDraining refuses what would begin a log on an instance that is about to go.
+var ErrDraining = fault.New(fault.Unavailable, "draining", "This server is going down for an update. Try again.").After(2 * time.Second)
+
+// ErrGap refuses events whose numbers do not go on where the log ends: two
+// writers of one run, or one that lost count. It is a fault, so that the writer
+// knows nothing was changed.
+func ErrGap(run string, seq int64) error {
+	return fault.New(fault.Internal, "event_gap", "Something went wrong on our side.").
+		Because(fmt.Errorf("event %d does not continue the log of run %s", seq, run))
+}
 
 // Event is one numbered event. Data is its whole JSON, with seq, type and run in it.
 type Event struct {

@@ -13,10 +13,6 @@ import (
 	"onemind/internal/fault"
 )
 
-// ErrInterrupted reports a stream whose instance died while it wrote: what was
-// read is all there is.
-var ErrInterrupted = fault.New(fault.Unavailable, "interrupted", "The server was interrupted while this answer was being written. What arrived is all there is; ask again for a whole answer.").After(time.Second)
-
 const (
 	// unwatchedFor is how long a stream runs on without a reader; see product.md, section 8.
 	unwatchedFor = 60 * time.Second
@@ -91,7 +87,7 @@ func (s *Streams) Start(ctx context.Context, name, about string, serve func(cont
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
-		return fault.New(fault.Unavailable, "draining", "This server is going down for an update. Try again.").After(2 * time.Second)
+		return ErrDraining
 	}
 	s.open.Add(1)
 	s.live[name] = w
@@ -122,15 +118,7 @@ func (s *Streams) Shutdown(ctx context.Context) {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
-	done := make(chan struct{})
-	go func() { s.open.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		s.giveUp()
-		<-done
-	}
-	s.giveUp()
+	Drain(ctx, &s.open, s.giveUp)
 }
 
 // Here tells whether this instance writes a stream.

@@ -3,29 +3,19 @@ package sqlite
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"time"
 
-	"onemind/internal/fault"
 	"onemind/internal/replay"
 )
 
 var _ replay.Store = (*DB)(nil)
-
-// errGap refuses events whose numbers do not go on where the log ends: two
-// writers of one run, or one that lost count. It is a fault, so that the writer
-// knows nothing was changed.
-func errGap(run string, seq int64) error {
-	return fault.New(fault.Internal, "event_gap", "Something went wrong on our side.").
-		Because(fmt.Errorf("event %d does not continue the log of run %s", seq, run))
-}
 
 // AppendEvents adds to a log; see replay.Store. The same events a second time
 // change nothing: a retry after a lost reply is safe.
 func (db *DB) AppendEvents(ctx context.Context, run string, events []replay.Event) error {
 	for i, e := range events {
 		if e.Seq != events[0].Seq+int64(i) {
-			return errGap(run, e.Seq)
+			return replay.ErrGap(run, e.Seq)
 		}
 	}
 	now := time.Now()
@@ -54,7 +44,7 @@ func appendedBefore(c *conn, run string, events []replay.Event) error {
 			return err
 		}
 		if !same {
-			return errGap(run, e.Seq)
+			return replay.ErrGap(run, e.Seq)
 		}
 	}
 	return nil
