@@ -124,3 +124,18 @@ func TestCapsAndCatalogFields(t *testing.T) {
 		}
 	}
 }
+
+// What is refused of a Responses request is named in its own words, wherever it is refused.
+func TestResponsesNameTheirParameters(t *testing.T) {
+	refusal := `{"error":{"message":"Unsupported value.","type":"invalid_request_error","param":"reasoning_effort","code":"unsupported_value"}}`
+	in := newInstance(t, sim.Options{Scripts: map[string]sim.Script{"plain": {Status: 400, Body: refusal}}}, "plain")
+	p := in.user("ann", "user", "1000")
+	reply := p.sdk("POST", "/v1/responses", map[string]any{"model": "plain", "input": "Hello.", "reasoning": map[string]any{"effort": "high"}})
+	var v struct {
+		Error struct{ Param, Type, Code string }
+	}
+	reply.into(&v)
+	if reply.status/100 != 4 || v.Error.Param != "reasoning.effort" || v.Error.Type != "invalid_request_error" {
+		t.Errorf("%d %s", reply.status, reply.body)
+	}
+}

@@ -13,9 +13,11 @@ import (
 	"onemind/internal/llm/responses"
 )
 
-// dialectOf gives an encoder for the errors of an address, before any answer.
+// dialectOf gives an encoder for the errors of an address, where no answer is.
 func dialectOf(path string) encoder {
 	switch {
+	case strings.HasPrefix(path, "/v1/responses"):
+		return responses.NewEncoder("", "", []byte("{}"))
 	case strings.HasPrefix(path, "/v1/messages"):
 		return anthropic.NewEncoder("", "")
 	case strings.HasPrefix(path, "/v1beta/"):

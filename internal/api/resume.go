@@ -5,13 +5,11 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync/atomic"
 
 	"onemind/internal/fault"
 	"onemind/internal/gateway"
 	"onemind/internal/llm"
-	"onemind/internal/llm/responses"
 	"onemind/internal/replay"
 )
 
@@ -154,10 +152,6 @@ func (s *Server) interrupted(ctx context.Context, sse *eventWriter, name string)
 	if err != nil {
 		return nil // its reader sees the end without a reason
 	}
-	e := dialectOf(path)
-	if strings.HasPrefix(path, "/v1/responses") {
-		e = responses.NewEncoder("", "", []byte("{}"))
-	}
-	_ = sse.raw(e.Trouble(nil, replay.ErrInterrupted), false) // the reader may be gone
+	_ = sse.raw(dialectOf(path).Trouble(nil, replay.ErrInterrupted), false) // the reader may be gone
 	return nil
 }
